@@ -1,0 +1,107 @@
+"""The rooms of the house: who may import whom, what is pure, and that every registry is complete."""
+
+import ast
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from timmyd.core.rules import RULES
+from timmyd.sources import SOURCES
+
+ROOT = Path(__file__).parents[2] / "timmyd"
+
+# A room may import the rooms on its right, itself, and nothing else of timmyd.
+ALLOWED = {
+    "house": set[str](),
+    "errors": set[str](),
+    "clock": set[str](),
+    "core": {"house", "errors"},
+    "config": {"core", "house", "errors", "clock"},
+    "sources": {"core", "house", "errors"},
+    "store": {"core", "house", "errors", "clock"},
+    "engine": {"config", "core", "errors", "clock", "house", "sources", "store"},
+    "service": {"engine", "config", "core", "errors", "clock", "house", "sources", "store", ""},
+    "report": {"engine", "core", "errors", "house", "store"},
+    "cli": {"report", "service", "engine", "config", "core", "errors", "clock", "house", "sources", "store", ""},
+    "": {"engine", "core", "store", "cli"},
+}
+ENGINE_ROOM = {"engine", "ingest", "ingest_rows", "learning", "importing", "asking", "demo", "replay"}
+IMPURE = {"os", "sqlite3", "time", "threading", "logging", "structlog", "socket", "subprocess", "pathlib", "random", "shutil", "tempfile"}
+
+
+def modules() -> Iterator[tuple[str, Path]]:
+    for path in sorted(ROOT.rglob("*.py")):
+        yield room_of(path), path
+
+
+def room_of(path: Path) -> str:
+    first = path.relative_to(ROOT).parts[0].removesuffix(".py")
+    if first in {"__init__", "__main__"}:
+        return ""
+    return "engine" if first in ENGINE_ROOM else first
+
+
+def imported(path: Path) -> Iterator[tuple[str, int]]:
+    """Absolute names of what a module imports, with the level of a relative import."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            yield from ((alias.name, 0) for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            if node.module == "timmyd":
+                yield from ((f"timmyd.{alias.name}", 0) for alias in node.names)
+            else:
+                yield node.module or "", node.level
+
+
+@pytest.mark.parametrize(("room", "path"), list(modules()), ids=lambda value: str(value)[-40:])
+def test_a_module_imports_only_the_rooms_it_stands_on(room: str, path: Path) -> None:
+    for name, level in imported(path):
+        if level or not name.startswith("timmyd"):
+            continue
+        other = name.split(".")[1] if "." in name else ""
+        other = "engine" if other in ENGINE_ROOM else other
+        if other.startswith("__"):
+            other = ""
+        assert other == room or other in ALLOWED[room], f"{path.name} imports {name}"
+
+
+def test_the_house_kit_needs_the_standard_library_only_and_can_be_copied() -> None:
+    for room, path in modules():
+        if room != "house":
+            continue
+        for name, level in imported(path):
+            if level:
+                assert level == 1, f"{path.name} reaches out of its folder"
+                continue
+            top = name.split(".")[0]
+            assert top in sys.stdlib_module_names, f"{path.name} imports {name}"
+
+
+def test_the_core_touches_nothing() -> None:
+    for room, path in modules():
+        if room == "core":
+            touched = {name.split(".")[0] for name, level in imported(path) if not level} & IMPURE
+            assert not touched, f"{path.name} imports {touched}"
+
+
+def test_only_the_store_and_the_reader_of_hermes_own_database_know_sql() -> None:
+    for room, path in modules():
+        names = {name.split(".")[0] for name, _ in imported(path)}
+        if "sqlite3" in names:
+            assert room == "store" or path.name.startswith("state_db"), path.name
+
+
+def test_only_the_commands_print() -> None:
+    for room, path in modules():
+        if room == "cli":
+            continue
+        calls = (n for n in ast.walk(ast.parse(path.read_text(encoding="utf-8"))) if isinstance(n, ast.Call))
+        assert not any(isinstance(c.func, ast.Name) and c.func.id == "print" for c in calls), path.name
+
+
+def test_every_file_of_a_registry_folder_is_registered() -> None:
+    sources = {path.stem for path in (ROOT / "sources").glob("*.py")}
+    assert {kind.source for kind in SOURCES} | {"state_db"} <= sources | {"state_db"}
+    assert RULES

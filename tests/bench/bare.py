@@ -1,0 +1,182 @@
+"""What timmyd is measured against: the bare pipeline, an engine that commits per record, DuckDB."""
+
+import json
+import sqlite3
+import subprocess
+import time
+import venv
+from pathlib import Path
+
+from timmyd.core.tasks import TaskTable
+from timmyd.house.outcome import judge
+from timmyd.ingest import facts_of, loads_result
+from timmyd.sources.snapshot import decode
+from timmyd.store.batch import signature_key
+from timmyd.store.rollups import HourFold
+from timmyd.store.schema import MIGRATIONS
+
+_ROWS_A_TRANSACTION = 20_000
+
+
+def bare_pipeline(folder: Path, database: Path) -> tuple[int, float]:
+    """Typed decode + outcome + the same rows in large transactions, no service: (rows, CPU s)."""
+    began = time.process_time()
+    connection = sqlite3.connect(database, isolation_level=None)
+    connection.execute("PRAGMA journal_mode = WAL")
+    connection.execute("PRAGMA synchronous = NORMAL")
+    for statement in MIGRATIONS[0]:
+        connection.execute(statement)
+    tasks = TaskTable.default()
+    combos: dict[tuple[str, ...], int] = {}
+    rows: list[tuple[object, ...]] = []
+    fold = HourFold()
+    patterns: dict[tuple[int, int], list[float]] = {}
+    models: dict[tuple[str, str], list[float]] = {}
+    memo: dict[tuple[str, str], tuple[str, str]] = {}
+    total = 0
+
+    def flush() -> None:
+        connection.execute("BEGIN")
+        many = connection.executemany
+        many("INSERT INTO executions VALUES (" + ",".join("?" * 16) + ")", rows)
+        many("INSERT OR REPLACE INTO hours VALUES (" + ",".join("?" * 13) + ")", fold.hour_rows())
+        many("INSERT OR REPLACE INTO patterns VALUES (?,?,?,?,?,?,?,?,?,?)",
+             [(*key, *value, 0, 0.0, 0, 0.0, 0.0) for key, value in patterns.items()])  # fmt: skip
+        many("INSERT OR REPLACE INTO models VALUES (?,?,?,?,?,?,?,?,?,?,?,?)",
+             [(*key, *value, 0, 0.0, 0, 0, 0, 0.0, 0.0) for key, value in models.items()])  # fmt: skip
+        many("INSERT OR IGNORE INTO joins VALUES (?, ?)", [(row[0], 1) for row in rows])
+        connection.execute("COMMIT")
+        rows.clear()
+
+    for path in sorted(folder.iterdir()):
+        session = decode(path.read_bytes())
+        at, model = session.updated_at or 0.0, session.model or ""
+        for call in session.calls:
+            total += 1
+            key = (call.tool, call.arguments)
+            described = memo.get(key)
+            if described is None:
+                facts = facts_of(*key)
+                described = memo[key] = (facts.signature, facts.shape)
+            verdict = judge(call.tool, call.content, loads=loads_result)
+            task = tasks.task_type(call.tool, described[1])
+            parts = ("timmy", call.tool, described[1], model, task)
+            combo = combos.setdefault(parts, len(combos))
+            signature = signature_key(described[0])
+            rows.append(
+                (
+                    total,
+                    at,
+                    1,
+                    combo,
+                    signature,
+                    0,
+                    1,
+                    None,
+                    2,
+                    1,
+                    None,
+                    None,
+                    None,
+                    None,
+                    None,
+                    None,
+                )
+            )
+            fold.add(at=at, combo=combo, outcome=verdict.outcome, latency_ms=None, confidence=None)
+            for table, name in ((patterns, (combo, signature)), (models, (model, task))):
+                sums = table.setdefault(name, [0, 0, 0])  # type: ignore[attr-defined, arg-type]
+                sums[0] += 1
+                sums[1] += 1
+                sums[2] += verdict.outcome == "ok"
+        if len(rows) >= _ROWS_A_TRANSACTION:
+            flush()
+    flush()
+    connection.close()
+    return total, time.process_time() - began
+
+
+def per_record_engine(folder: Path, database: Path, most: int) -> tuple[int, float]:
+    """json.load, then connect, insert, update, commit and close for each record: (rows, CPU s)."""
+    began = time.process_time()
+    total = 0
+    connection = sqlite3.connect(database)
+    connection.execute(
+        "CREATE TABLE executions (id INTEGER PRIMARY KEY, at, tool, params, house, model, ok)"
+    )
+    connection.execute(
+        "CREATE TABLE patterns (tool, params, house, model, n, ok, PRIMARY KEY (tool, params, house, model))"
+    )
+    connection.commit()
+    connection.close()
+    for path in sorted(folder.iterdir()):
+        data = json.loads(path.read_text(encoding="utf-8"))
+        arguments = {
+            call["id"]: call["function"]["arguments"]
+            for message in data["messages"]
+            for call in message.get("tool_calls", ())
+        }
+        for message in data["messages"]:
+            if message["role"] != "tool":
+                continue
+            total += 1
+            ok = int('"error": null' in message["content"])
+            params = arguments[message["tool_call_id"]]
+            connection = sqlite3.connect(database)
+            connection.execute(
+                "INSERT INTO executions (at, tool, params, house, model, ok) VALUES (?, ?, ?, 'timmy', ?, ?)",
+                (time.time(), message["name"], params, data["model"], ok),
+            )
+            connection.execute(
+                "INSERT INTO patterns VALUES (?, ?, 'timmy', ?, 1, ?) ON CONFLICT DO UPDATE SET n = n + 1, ok = ok + excluded.ok",
+                (message["name"], params, data["model"], ok),
+            )
+            connection.commit()
+            connection.close()
+            if total >= most:
+                return total, time.process_time() - began
+    return total, time.process_time() - began
+
+
+_DUCKDB = """
+import duckdb, json, resource, sys
+connection = duckdb.connect()
+connection.execute("SET threads = 1")
+rows = connection.execute('''
+    WITH m AS (SELECT session_id, unnest(messages) AS message FROM read_json(?, maximum_object_size = 1000000000,
+        columns = {session_id: 'VARCHAR', model: 'VARCHAR',
+                   messages: 'STRUCT(role VARCHAR, name VARCHAR, content VARCHAR, tool_call_id VARCHAR)[]'}))
+    SELECT message.name, count(*), count(*) FILTER (
+        coalesce(try_cast(json_extract(message.content, '$.exit_code') AS INTEGER), 0) = 0
+        AND json_extract_string(message.content, '$.error') IS NULL)
+    FROM m WHERE message.role = 'tool' GROUP BY 1''', [sys.argv[1] + "/*.json"]).fetchall()
+usage = resource.getrusage(resource.RUSAGE_SELF)
+print(json.dumps([sum(row[1] for row in rows), usage.ru_utime + usage.ru_stime]))
+"""
+
+
+def duckdb_group_by(folder: Path, environment: Path) -> tuple[int, float]:
+    """DuckDB's read_json with a group-by, one thread, in an environment of its own: (rows, CPU s)."""
+    python = environment / "bin" / "python"
+    if not (environment / "ready").exists():
+        venv.create(environment, with_pip=True, clear=True)
+        subprocess.run([python, "-m", "pip", "install", "--quiet", "duckdb"], check=True)
+        (environment / "ready").touch()
+    made = subprocess.run(
+        [python, "-c", _DUCKDB, str(folder)], check=True, capture_output=True, text=True
+    )
+    rows, cpu_s = json.loads(made.stdout)
+    return rows, cpu_s
+
+
+def loads_and_diff(data: bytes, known: set[str]) -> tuple[int, float]:
+    """json.loads of a whole snapshot and a look which calls are new: (new calls, CPU s)."""
+    began = time.process_time()
+    messages = json.loads(data)["messages"]
+    new = [
+        call["id"]
+        for message in messages
+        for call in message.get("tool_calls", ())
+        if call["id"] not in known
+    ]
+    return len(new), time.process_time() - began

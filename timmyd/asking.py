@@ -1,0 +1,243 @@
+"""The questions that the engine answers, each with its reasoning; they read and change nothing."""
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+from timmyd.clock import Clock
+from timmyd.config import Settings
+from timmyd.core.model import iso
+from timmyd.core.score import Tally, learning_velocity
+from timmyd.core.tasks import TASK_TYPES, TaskTable
+from timmyd.house.shape import shape as shape_of, signature as signature_of
+from timmyd.learning import Learner
+from timmyd.store.database import DAY_S, PatternDatabase
+
+VELOCITY_DAYS = 3.0
+FALLBACK_HOUSE = "timmy"
+_REPORT_DAYS = 7.0
+_REPORT_EVENTS = 20
+
+
+class Answers:
+    """What can be asked of the engine; mixed into `IntelligenceEngine`, which owns the parts."""
+
+    database: PatternDatabase
+    settings: Settings
+    clock: Clock
+    learner: Learner
+
+    def predict(
+        self,
+        tool: str,
+        house: str,
+        params: Mapping[str, Any] | None = None,
+        *,
+        model: str | None = None,
+        at: float | None = None,
+    ) -> dict[str, Any]:
+        """How likely a call succeeds: success (None if unknown), low, high, samples, reasoning."""
+        shape = None if params is None else shape_of(tool, params)
+        when = self.clock() if at is None else at
+        found = self.learner.estimates.predictor.predict(
+            tool,
+            house,
+            signature=None if params is None else signature_of(params),
+            shape=shape,
+            model=model,
+            task=None
+            if shape is None
+            else TaskTable.of(self.settings.tasks).task_type(tool, shape),
+            hour=None if params is None else datetime.fromtimestamp(when, UTC).astimezone().hour,
+        )
+        return {
+            "success": found.success,
+            "low": found.low,
+            "high": found.high,
+            "samples": found.samples,
+            "reasoning": found.reasoning,
+        }
+
+    def predict_success(
+        self,
+        tool: str,
+        house: str,
+        params: Mapping[str, Any] | None = None,
+        *,
+        model: str | None = None,
+        at: float | None = None,
+    ) -> tuple[float | None, str]:
+        """(probability or None, reasoning): the original's verb."""
+        found = self.predict(tool, house, params, model=model, at=at)
+        return found["success"], found["reasoning"]
+
+    def explain_route(self, tool: str, params: Mapping[str, Any] | None = None) -> dict[str, Any]:
+        """Which house should call a tool: house, confidence (None if unknown), samples, reasoning."""
+        learner = self.learner
+        leader = learner.estimates.routes.get(tool)
+        broken = learner.broken().get(tool, frozenset())
+        choice = None if leader is None else learner.estimates.route(tool, leader, broken)
+        if choice is None or not choice.evaluated:
+            n = 0 if choice is None else choice.samples
+            reasoning = (
+                f"not evaluated: {n} of {self.settings.choice.minimum} calls needed; the fallback"
+            )
+            return {
+                "house": FALLBACK_HOUSE,
+                "confidence": None,
+                "samples": n,
+                "reasoning": reasoning,
+            }
+        found = self.predict(tool, choice.leader, params)
+        confidence = choice.success if found["success"] is None else found["success"]
+        shut = f"; broken in {', '.join(sorted(broken))}" if broken else ""
+        return {
+            "house": choice.leader,
+            "confidence": confidence,
+            "samples": choice.samples,
+            "weights": choice.weights,
+            "reasoning": f"best of {len(choice.weights)} houses over {choice.samples} calls{shut}",
+        }
+
+    def get_optimal_house(
+        self, tool: str, params: Mapping[str, Any] | None = None
+    ) -> tuple[str, float | None]:
+        """(house, confidence or None): the original's verb; `timmy` where nothing is known."""
+        found = self.explain_route(tool, params)
+        return found["house"], found["confidence"]
+
+    def explain_model(self, task_type: str) -> dict[str, Any]:
+        """Which model should do a type of task: model (None if unknown), success, samples, reasoning."""
+        leader = self.learner.estimates.models.get(task_type)
+        choice = None if leader is None else leader.decide()
+        if choice is None or not choice.evaluated:
+            n = 0 if choice is None else choice.samples
+            reasoning = f"not evaluated: {n} of {self.settings.choice.minimum} calls needed"
+            return {"model": None, "success": None, "samples": n, "reasoning": reasoning}
+        reasoning = f"best of {len(choice.weights)} models over {choice.samples} calls"
+        if choice.confounded:
+            reasoning += "; models fare otherwise where they were chosen freely"
+        return {
+            "model": choice.leader,
+            "success": choice.success,
+            "low": choice.low,
+            "samples": choice.samples,
+            "weights": choice.weights,
+            "reasoning": reasoning,
+        }
+
+    def get_best_model(self, task_type: str) -> str | None:
+        """The best model of a type of task, None below the minimum of evidence."""
+        found = self.explain_model(task_type)["model"]
+        return None if found is None else str(found)
+
+    def explain(self, key: str) -> dict[str, Any]:
+        """Why a policy, a breaker (HOUSE/TOOL) or a choice (task type or tool) is what it is.
+
+        Raises:
+            KeyError: Nothing is called so.
+        """
+        if key in self.learner.judgement.values():
+            found = self.learner.judgement.explain(key)
+            found["since"] = iso(found["since"]) if isinstance(found.get("since"), float) else None
+            return found
+        if key in TASK_TYPES or key == "other":
+            return {"key": key, **self.explain_model(key)}
+        house, _, tool = key.partition("/")
+        breaker = self.learner.breakers.get(house, tool) if tool else None
+        if breaker is not None:
+            evidence = breaker.evidence
+            return {
+                "key": key,
+                "state": breaker.state,
+                "reason": breaker.reason or "works",
+                "evidence": evidence.value,
+                "evidence_needed": self.settings.breaker.open_at,
+                "limit": evidence.limit,
+                "since": iso(breaker.since),
+                "probe_at": iso(breaker.probe_at),
+                "opened": breaker.opened,
+                "blocks": _why_closed(breaker.state, evidence.value, self.settings.breaker.open_at),
+            }
+        if key in self.learner.estimates.routes:
+            return {"key": key, **self.explain_route(key)}
+        raise KeyError(key)
+
+    # --------------------------------------------------------------------- reporting
+    def velocity(self, now: float) -> dict[str, Any]:
+        """The last three days against the three before, like compared with like."""
+        new = self._tallies(now - VELOCITY_DAYS * DAY_S, now + 1.0)
+        old = self._tallies(now - 2 * VELOCITY_DAYS * DAY_S, now - VELOCITY_DAYS * DAY_S)
+        found = learning_velocity(new, old)
+        interval = None
+        if found.low is not None and found.high is not None:
+            interval = (found.low, found.high)
+        return {
+            "recent_success_rate": _rate(new),
+            "previous_success_rate": _rate(old),
+            "improvement": found.improvement,
+            "interval": interval,
+            "velocity": found.velocity,
+        }
+
+    def _tallies(self, since: float, until: float) -> list[Tally]:
+        return [
+            Tally(str(lineage), (house, tool), good, total)
+            for lineage, house, tool, good, total in self.database.session_tallies(since, until)
+        ]
+
+    def accuracy(self) -> dict[str, Any]:
+        """How good the predictions were, each made before its call was learned from."""
+        scores = self.learner.estimates.accuracy()
+        if scores is None:
+            return {}
+        return {
+            "brier": scores.brier,
+            "log_loss": scores.log_loss,
+            "baseline_brier": scores.baseline_brier,
+            "calibration": [
+                {
+                    "predicted": bin_.predicted,
+                    "observed": bin_.observed,
+                    "samples": round(bin_.samples),
+                }
+                for bin_ in scores.calibration
+            ],
+            "samples": scores.samples,
+        }
+
+    def get_intelligence_report(self) -> dict[str, Any]:
+        """The original's report: performance, policies, adaptations, velocity, accuracy."""
+        now = self.clock()
+        houses = self.database.houses()
+        return {
+            "timestamp": iso(now),
+            "house_performance": {
+                house: self.database.get_house_performance(house, _REPORT_DAYS) for house in houses
+            },
+            "current_policies": self.policies(),
+            "recent_adaptations": [
+                event.to_dict() for event in self.database.get_adaptations(_REPORT_EVENTS)
+            ],
+            "learning_velocity": self.velocity(now),
+            "prediction_accuracy": self.accuracy(),
+        }
+
+    def policies(self) -> dict[str, dict[str, float]]:
+        """The values in force, by house and key."""
+        found: dict[str, dict[str, float]] = {}
+        for key, value in self.learner.judgement.values().items():
+            house, _, name = key.partition(".")
+            found.setdefault(house, {})[name] = value
+        return found
+
+
+def _why_closed(state: str, evidence: float, needed: float) -> list[str]:
+    if state != "closed" or evidence >= needed:
+        return []
+    return [f"the evidence of failure is {evidence:.3g}, {needed:g} opens it"]
+
+
+def _rate(tallies: list[Tally]) -> float | None:
+    total = sum(tally.total for tally in tallies)
+    return sum(tally.good for tally in tallies) / total if total else None

@@ -1,0 +1,183 @@
+"""The operator's hand: orders in the database, carried out at the next tick."""
+
+from collections.abc import Mapping
+from typing import Annotated, Any
+
+import typer
+
+from timmyd.cli.common import (
+    FAILED,
+    WRONG_USAGE,
+    ConfigOption,
+    Context,
+    JsonOption,
+    StateOption,
+    context,
+    look_into,
+    print_json,
+    say,
+)
+from timmyd.cli.look import show_policy
+from timmyd.clock import now
+from timmyd.engine import IntelligenceEngine
+from timmyd.errors import StoreError
+from timmyd.service.lock import holder
+from timmyd.store.database import PatternDatabase
+
+_HISTORY = 50
+
+KeyArgument = Annotated[str, typer.Argument(help="A policy, such as ezra.evidence_threshold.")]
+HouseArgument = Annotated[str, typer.Argument(help="The house.")]
+ToolArgument = Annotated[str, typer.Argument(help="The tool.")]
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands."""
+    policy = typer.Typer(
+        help="The policy: show, history, rollback, pin, unpin.", no_args_is_help=True
+    )
+    policy.command("show")(show_policy)
+    policy.command()(history)
+    policy.command()(rollback)
+    policy.command()(pin)
+    policy.command()(unpin)
+    app.add_typer(policy, name="policy")
+    breaker = typer.Typer(help="Open or close a breaker by hand.", no_args_is_help=True)
+    breaker.command()(force)
+    breaker.command()(clear)
+    app.add_typer(breaker, name="breaker")
+
+
+def history(
+    *,
+    limit: Annotated[
+        int, typer.Option("--limit", min=1, help="How many, newest first.")
+    ] = _HISTORY,
+    config: ConfigOption = None,
+    state: StateOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """What changed, when and why; the number is what `rollback` takes."""
+    events = look_into(context(config, state)).database.get_adaptations(limit)
+    if as_json:
+        print_json([event.to_dict() for event in events])
+        return
+    if not events:
+        say("nothing has changed yet")
+    for event in events:
+        say(
+            f"{event.id:>5}  {event.timestamp}  {event.kind}  {event.change_type}"
+            f"  {event.old_value} -> {event.new_value}  {event.reason}"
+        )
+
+
+def rollback(
+    event: Annotated[int, typer.Argument(help="The number of the change, from `policy history`.")],
+    *,
+    config: ConfigOption = None,
+    state: StateOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Set a policy back to what it was before a change."""
+    found = context(config, state)
+    known = look_into(found).database.get_adaptations(100_000)
+    if not any(e.id == event and e.change_type.startswith("policy.") for e in known):
+        raise typer.BadParameter(f"no change of a policy has the number {event}")
+    _order(found, "rollback", {"event": event}, as_json=as_json)
+
+
+def pin(
+    key: KeyArgument,
+    value: Annotated[float, typer.Argument(help="The value, within the policy's bounds.")],
+    *,
+    config: ConfigOption = None,
+    state: StateOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Hold a policy at a value, whatever the evidence says."""
+    found = context(config, state)
+    spec = found.settings.policies.get(key)
+    if spec is None:
+        raise typer.BadParameter(f"no policy is called so; there are {_keys(found)}")
+    if not spec.least <= value <= spec.most:
+        raise typer.BadParameter(
+            f"expected a value from {spec.least:g} to {spec.most:g}, found {value:g}"
+        )
+    _order(found, "pin", {"key": key, "value": value}, as_json=as_json)
+
+
+def unpin(
+    key: KeyArgument,
+    *,
+    config: ConfigOption = None,
+    state: StateOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Let the rules move a policy again."""
+    found = context(config, state)
+    if key not in found.settings.policies:
+        raise typer.BadParameter(f"no policy is called so; there are {_keys(found)}")
+    _order(found, "unpin", {"key": key}, as_json=as_json)
+
+
+def force(
+    house: HouseArgument,
+    tool: ToolArgument,
+    *,
+    config: ConfigOption = None,
+    state: StateOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Open the breaker of a tool in a house, until it is cleared."""
+    body = {"house": house, "tool": tool}
+    _order(context(config, state), "force", body, as_json=as_json)
+
+
+def clear(
+    house: HouseArgument,
+    tool: ToolArgument,
+    *,
+    config: ConfigOption = None,
+    state: StateOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Close the breaker of a tool in a house and forget its evidence."""
+    body = {"house": house, "tool": tool}
+    _order(context(config, state), "clear", body, as_json=as_json)
+
+
+def _keys(found: Context) -> str:
+    return ", ".join(sorted(found.settings.policies))
+
+
+def _order(found: Context, kind: str, body: Mapping[str, Any], *, as_json: bool) -> None:
+    """Leave an order; without a daemon it is carried out here and now."""
+    try:
+        database = PatternDatabase(found.database)
+    except StoreError as error:
+        say(f"{error}\n  hint: run this as the user that owns {found.state}")
+        raise typer.Exit(FAILED) from None
+    try:
+        number = database.add_order(kind, body, at=now())
+        pid = holder(found.state)
+        if pid is None:
+            IntelligenceEngine(database, settings=found.settings).analyze_and_adapt()
+        refused = next(
+            (e for e in database.get_adaptations(1) if e.kind == "order_refused" and pid is None),
+            None,
+        )
+    finally:
+        database.close()
+    carried_out = pid is None
+    if as_json:
+        print_json({"order": number, "carried_out": carried_out, "daemon": pid})
+    elif refused is not None:
+        say(refused.reason)
+    elif carried_out:
+        say(f"order {number} is carried out; it is published when the daemon runs again")
+    else:
+        say(
+            f"order {number} is left for the daemon (pid {pid}), which carries it out at its next tick"
+        )
+    if refused is not None:
+        raise typer.Exit(WRONG_USAGE)

@@ -1,0 +1,66 @@
+"""What makes two sightings of a call the same call: hashes of ids, paths, tools and arguments."""
+
+import re
+
+import xxhash
+
+from timmyd.core.model import SOURCE_NAMES, Call, Source
+
+ANSWERED = 1
+INNER = 2
+
+_MASK = (1 << 63) - 1
+_MINTED = re.compile(r"call_[0-9a-f]{12}")
+_LAST_PART = re.compile(r"[A-Za-z0-9]+$")
+_SHORTEST_RANDOM_ID = 8
+_TRUNCATED = "...[truncated]"
+_CORRUPTED = "tool call arguments were corrupted"
+_MARK_WITHIN = 200
+_RANKS = {name: rank for rank, name in enumerate(SOURCE_NAMES)}
+
+
+def hash_text(text: str) -> int:
+    """A 63-bit hash of `text` for identity, not for secrecy; any string, also a broken one."""
+    return xxhash.xxh3_64_intdigest(text.encode("utf-8", "surrogatepass")) & _MASK
+
+
+def link(chain: int, call: Call) -> int:
+    """The identity of a call that follows the path `chain`: 63 bits over path, id, tool, arguments."""
+    arguments = call.arguments
+    text = arguments if isinstance(arguments, str) else repr(arguments)
+    return hash_text(f"{chain:x}\0{call.call_id}\0{call.tool}\0{text}")
+
+
+def key_of(call_id: str) -> int:
+    """The hash of a call's id; 0 where the provider sent none, also if Hermes then minted one.
+
+    Hermes mints an id from the call itself, in the transcript only: its hooks and results then have none.
+    """
+    return hash_text(call_id) if call_id and not _MINTED.fullmatch(call_id) else 0
+
+
+def never_repeats(call_id: str) -> bool:
+    """Whether the id looks as if its provider never makes it twice.
+
+    Counters (`call_0`, `functions.terminal:3`) repeat by design, and Hermes mints
+    `call_<12 hex digits>` from the call itself, so equal calls get equal ids.
+    """
+    if _MINTED.fullmatch(call_id):
+        return False
+    last = _LAST_PART.search(call_id)
+    if last is None or len(last[0]) < _SHORTEST_RANDOM_ID:
+        return False
+    return any(c.isdigit() for c in last[0]) or len(last[0]) > 2 * _SHORTEST_RANDOM_ID
+
+
+def is_damaged(call: Call) -> bool:
+    """Whether Hermes cut or replaced the arguments after the call, so that they say nothing."""
+    arguments, content = call.arguments, call.content
+    return (isinstance(arguments, str) and _TRUNCATED in arguments) or (
+        isinstance(content, str) and _CORRUPTED in content[:_MARK_WITHIN]
+    )
+
+
+def rank(source: Source) -> int:
+    """The place of a source in the order of CONTRACT §1; 0 is the best."""
+    return _RANKS[source]

@@ -1,0 +1,182 @@
+"""The nouns of timmyd, with the units in their names. `at` is Unix seconds UTC everywhere."""
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any, Literal
+
+import msgspec
+
+Source = Literal["telemetry", "state_db", "snapshot", "session"]
+
+SOURCE_NAMES: tuple[Source, ...] = ("telemetry", "state_db", "snapshot", "session")
+"""Best first: where two sources show one call, the earlier one's facts stand (CONTRACT §1)."""
+
+
+class Call(msgspec.Struct, gc=False):
+    """One requested call as a document-like source shows it, raw: nothing in it is stored.
+
+    Attributes:
+        call_id: The provider's id, `""` where it sent none. Not unique, not to be trusted.
+        tool: The tool's name as the agent asked for it.
+        arguments: The arguments, normally as JSON text.
+        content: The stored result, None while there is none.
+        disposition: Hermes' `effect_disposition` of the result.
+        at: When the result was written, Unix seconds, if the source says so.
+        compacted: A summary of dropped messages stands before the call.
+        verdict: What the source itself says of the outcome, `error` or `ok`, if it does.
+        latency_ms: How long the call took, in milliseconds, if the source says so.
+    """
+
+    call_id: str
+    tool: str
+    arguments: Any
+    content: Any = None
+    disposition: str | None = None
+    at: float | None = None
+    compacted: bool = False
+    verdict: str | None = None
+    latency_ms: float | None = None
+
+
+class Checkpoint(msgspec.Struct, frozen=True, gc=False):
+    """How far a rewritten file was proven unchanged, so that only its tail is decoded again.
+
+    Attributes:
+        offset: Bytes from the start of the messages to the end of the last settled one.
+        digest: xxh3_64 of those bytes.
+        chain: The identity chain (`core.register.link`) after the calls within them.
+        calls: How many calls they hold.
+        compacted: A summary of dropped messages stands within them.
+    """
+
+    offset: int
+    digest: int
+    chain: int
+    calls: int
+    compacted: bool
+
+
+class Session(msgspec.Struct, kw_only=True):
+    """What one file of a document-like source shows of one Hermes session.
+
+    Attributes:
+        session_id: As the file says; opaque, hostile.
+        started_at: Unix seconds; construction of the agent, not of the session.
+        updated_at: Unix seconds of the last write, as the file says.
+        start_key: The start as the file writes it; two ids that share it to the microsecond
+            are one process (a rotation), so one lineage.
+        turns: How many user messages it shows.
+        opening: Hash of the first turn, requests and results, once a second turn follows it.
+        calls: The calls shown after `resumed`, in order.
+        resumed: The checkpoint that the decoding started from, None if it read all.
+        checkpoint: Where the next decoding may start, None where that is not worth it.
+    """
+
+    source: Source
+    session_id: str
+    model: str | None = None
+    platform: str | None = None
+    started_at: float | None = None
+    updated_at: float | None = None
+    start_key: str | None = None
+    turns: int = 0
+    opening: int | None = None
+    calls: list[Call]
+    resumed: Checkpoint | None = None
+    checkpoint: Checkpoint | None = None
+
+
+class Execution(msgspec.Struct, kw_only=True, gc=False):
+    """One requested call, counted once. Unknown numbers are None, never 0 (law 2).
+
+    Attributes:
+        id: Row id in the database; grows in the order of first sight.
+        at: When it ran, Unix seconds UTC; `at_approximate` where that was inferred.
+        session: Database id of the lineage that it belongs to.
+        signature: First 16 hex digits of the hash of its arguments.
+        shape: Short, safe, human-readable form of the call.
+        outcome: One of the seven words of CONTRACT §1, with the `rule` that said so.
+        policy: Revision of the policy in force when it ran.
+        followed: Whether it used a published choice; None where there was none.
+        inner: Made inside `execute_code`, in no transcript.
+    """
+
+    id: int
+    at: float
+    at_approximate: bool = False
+    session: int = 0
+    house: str
+    tool: str
+    signature: str
+    shape: str
+    model: str | None = None
+    task_type: str = "other"
+    outcome: str
+    rule: str = ""
+    error_type: str | None = None
+    source: Source = "telemetry"
+    latency_ms: float | None = None
+    confidence: float | None = None
+    tokens_in: int | None = None
+    tokens_out: int | None = None
+    cost: float | None = None
+    policy: int | None = None
+    followed: bool | None = None
+    inner: bool = False
+
+
+def iso(at: float | None) -> str | None:
+    """Unix seconds as ISO 8601 in UTC with a `Z`, the form of every published time."""
+    if at is None:
+        return None
+    text = datetime.fromtimestamp(at, UTC).isoformat(timespec="milliseconds")
+    return text.replace("+00:00", "Z")
+
+
+class _Plain(msgspec.Struct, kw_only=True):
+    def to_dict(self) -> dict[str, Any]:
+        """The fields as a plain dict, in the order of their definition."""
+        return msgspec.structs.asdict(self)
+
+
+class ExecutionPattern(_Plain, kw_only=True):
+    """What is known of one exact call: a tool with these arguments, in a house, with a model."""
+
+    tool: str
+    param_signature: str
+    house: str
+    model: str | None
+    success_rate: float | None
+    avg_latency_ms: float | None
+    avg_confidence: float | None
+    sample_count: int
+    last_executed: str | None
+
+
+class ModelPerformance(_Plain, kw_only=True):
+    """How a model does at a type of task, over all houses."""
+
+    model: str
+    task_type: str
+    total_calls: int
+    success_count: int
+    success_rate: float | None
+    avg_latency_ms: float | None
+    avg_tokens: float | None
+    cost_per_call: float | None
+    last_used: str | None
+
+
+class AdaptationEvent(_Plain, kw_only=True):
+    """A change of a policy, with all that is needed to explain it and to take it back."""
+
+    timestamp: str
+    trigger: str
+    change_type: str
+    old_value: Any
+    new_value: Any
+    reason: str
+    expected_improvement: float | None = None
+    id: int = 0
+    kind: str = "adapted"
+    evidence: Mapping[str, Any] = msgspec.field(default_factory=dict)

@@ -1,0 +1,145 @@
+"""Why a policy is what it is, and what stands between it and a change."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+from timmyd.core.rules.base import PolicySpec
+from timmyd.core.rules.knobs import Knob, Range, in_the_way, to_float
+from timmyd.core.rules.watch import Watch
+from timmyd.core.rules.words import evidence_gap, figures, guards_of, level, span, trial_figures
+
+SPAN_S: Final = 4 * 3600.0
+"""An alarm must stand so long before anything is tried: outages are the breakers' business."""
+MORE: Final = 5
+"""And for more than so many further sessions."""
+PATIENCE: Final = 14.0
+"""A refused relaxation, and the trial of a default, wait so many cooldowns; doubled each time."""
+
+NOT_OBEYED: Final = (
+    "no telemetry shows this policy being obeyed (no call names the revision it ran under),"
+    " so it is never put on trial"
+)
+
+
+def explain(
+    key: str,
+    *,
+    knob: Knob,
+    spec: PolicySpec,
+    grid: Range,
+    pin: int | None,
+    watches: Sequence[Watch],
+    running: Sequence[str],
+    now: float,
+) -> dict[str, Any]:
+    """Both answers on one policy, as plain data.
+
+    Args:
+        key: The policy.
+        knob: Where it stands.
+        spec: Its settings.
+        grid: The same on the grid.
+        pin: The value it is held at, by the operator or the settings.
+        watches: Its rules and their evidence.
+        running: The policies on trial anywhere.
+        now: Unix seconds, as of the last tick.
+
+    Returns:
+        `value`, `in_force`, `default`, `least`, `most`, `since`, `phase`, `rule`, `reason`,
+        `pinned`, `trial`, `rules` (each with its figures, `level` in words and `blocks`: what
+        keeps it from trying a change now) and `blocks` of the restore where the value is moved.
+    """
+    trial = knob.trial
+    return {
+        "key": key,
+        "value": to_float(knob.value, spec),
+        "in_force": to_float(knob.in_force(pin), spec),
+        "default": to_float(grid.default, spec),
+        "least": to_float(grid.least, spec),
+        "most": to_float(grid.most, spec),
+        "since": knob.changed_at,
+        "phase": "pinned" if pin is not None else knob.phase,
+        "rule": knob.moved_by or "",
+        "reason": knob.reason or "at its default: nothing has been shown to be better",
+        "pinned": pin is not None,
+        "trial": None
+        if trial is None
+        else {
+            "rule": trial.rule,
+            "kind": trial.kind,
+            "old": to_float(trial.old, spec),
+            "new": to_float(trial.new, spec),
+            "arm": trial.arm,
+            "since": trial.started_at,
+            **trial_figures(trial),
+            "guards": dict(guards_of(trial)),
+        },
+        "rules": [
+            {
+                "name": watch.spec.name,
+                "mode": watch.spec.mode,
+                "direction": watch.spec.direction,
+                "level": level(watch),
+                **figures(watch),
+                "missing_clusters": watch.missing(),
+                "blocks": _blocks(watch, knob=knob, grid=grid, pin=pin, running=running, now=now),
+            }
+            for watch in watches
+        ],
+        "restore": _restore(knob, grid, watches, now),
+    }
+
+
+def _blocks(
+    watch: Watch,
+    *,
+    knob: Knob,
+    grid: Range,
+    pin: int | None,
+    running: Sequence[str],
+    now: float,
+) -> list[str]:
+    """Every condition that keeps the rule from trying a change now; empty: the next tick tries."""
+    rule, out = watch.spec, []
+    if pin is not None:
+        out.append("the policy is pinned")
+    if knob.value == (grid.least if rule.direction == "lower" else grid.most):
+        out.append("the value is at its bound")
+    if not watch.obedience.obeyed:
+        out.append(NOT_OBEYED)
+    if rule.mode == "observe":
+        out.append("the rule only observes")
+    if knob.phase == "trial":
+        out.append("a change of this policy is on trial")
+    elif knob.phase == "cool":
+        out.append(f"it rests for {span(max(0.0, knob.until - now))} more")
+    others = [name for name in running if name != rule.policy]
+    other = in_the_way(rule.policy, others)
+    if other is not None:
+        out.append(f"{other} is on trial, and one trial a house is enough")
+    if knob.phase == "watch":
+        gap = evidence_gap(watch, now, span_s=SPAN_S, more=MORE)
+        if gap is not None:
+            out.append(gap)
+    return out
+
+
+def _restore(knob: Knob, grid: Range, watches: Sequence[Watch], now: float) -> str | None:
+    """When the default is tried back; None at the default."""
+    keeper = keeper_of(knob, watches)
+    if knob.value == grid.default or keeper is None:
+        return None
+    due = (knob.changed_at or 0.0) + PATIENCE * keeper.spec.cooldown * knob.restore_wait
+    if now < due:
+        return f"the default is tried back in {span(due - now)}"
+    if keeper.detector.value >= keeper.detector.level:
+        return "the default is tried back once the alarm is over"
+    return "the default is tried back as soon as nothing else is on trial"
+
+
+def keeper_of(knob: Knob, watches: Sequence[Watch]) -> Watch | None:
+    """The rule that answers for a value off its default: the one that moved it, or the first."""
+    by_name: Mapping[str, Watch] = {watch.spec.name: watch for watch in watches}
+    if knob.moved_by in by_name:
+        return by_name[knob.moved_by or ""]
+    return watches[0] if watches else None

@@ -1,0 +1,318 @@
+"""IntelligenceEngine: the verbs of the system. It reads, asks the core, and records the answer."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import msgspec
+
+from timmyd.asking import Answers
+from timmyd.clock import Clock, now as wall_clock
+from timmyd.config import Settings
+from timmyd.core.document import PolicyDocument, build
+from timmyd.core.model import AdaptationEvent, iso
+from timmyd.core.register import ANSWERED, hash_text, rank
+from timmyd.errors import SessionError
+from timmyd.estimates import FRESH_S, HISTORY_MOST
+from timmyd.ingest import Ingest, Origin, facts_key
+from timmyd.learning import Learner, event_of, trials_of
+from timmyd.sources import session as plain
+from timmyd.store.batch import Batch
+from timmyd.store.database import PatternDatabase, execution_from
+
+EVIDENCE_SLICE = 5_000
+"""Executions, by id, that one tick looks at."""
+
+_GIVEN_HOME = "given"
+_TELEMETRY = rank("telemetry")
+
+
+class IntelligenceEngine(Answers):
+    """Every execution teaches, every pattern informs the next decision.
+
+    The verbs are the original design's. A caller without files feeds `record_executions`, calls
+    `analyze_and_adapt` and reads `policy_document`.
+    """
+
+    def __init__(
+        self,
+        db: PatternDatabase | None = None,
+        *,
+        settings: Settings | None = None,
+        clock: Clock = wall_clock,
+    ) -> None:
+        """Go on from what the database holds.
+
+        Args:
+            db: The store; None for the user's own.
+            settings: All settings; None for the defaults.
+            clock: Gives Unix seconds.
+
+        Raises:
+            StoreError: The database cannot be used.
+        """
+        self.database = PatternDatabase(clock=clock) if db is None else db
+        self.settings = Settings() if settings is None else settings
+        self.clock = clock
+        self.behind = False
+        states = self.database.states()
+        self.learner = Learner(self.settings, states)
+        self._ingest = Ingest.of(self.settings)
+        self._mark = int(states.get("mark", b"0"))
+        self._turn_mark = int(states.get("turn_mark", b"0"))
+        self.revision = int(states.get("revision", b"0"))
+        self._data_through = _float(states.get("data_through"))
+        self._status = states.get("status", b"{}")
+
+    def use(self, settings: Settings) -> None:
+        """Work under other settings from now on; what was learned stays."""
+        self.settings = settings
+        self.learner = Learner(settings, self.learner.dump())
+        self._ingest = Ingest.of(settings)
+
+    # -------------------------------------------------------------------- taking in
+    def ingest_hermes_session(self, session_data: Mapping[str, Any]) -> int:
+        """Take in a session given as a dict; returns how many executions were new.
+
+        Args:
+            session_data: As Hermes writes it, or in the plain form. A key `house` names the house.
+
+        Raises:
+            SessionError: It is no session.
+        """
+        now = self.clock()
+        house = session_data.get("house")
+        shown = plain.from_dict(dict(session_data))
+        if shown is None:
+            raise SessionError("no_messages", "$", "expected a key messages, found none")
+        origin = Origin(
+            _GIVEN_HOME, str(house) if house else "timmy", "session", shown.session_id, now, now
+        )
+        with self.database.batch() as batch:
+            taken = self._ingest.take_session(batch, origin, shown, first_look=True)
+            batch.count("duplicates", taken.duplicates)
+        return taken.executions
+
+    def record_executions(self, executions: Iterable[Mapping[str, Any]]) -> int:
+        """Count executions given as dicts (CONTRACT §6), all of them or none.
+
+        With a `call_id` and a `session_id` a second sight of the same call is not counted again.
+
+        Returns:
+            How many were new.
+
+        Raises:
+            ValueError: One of them has a value that cannot be right.
+            KeyError: One of them lacks its tool.
+        """
+        now = self.clock()
+        with self.database.batch() as batch:
+            return sum(self._record(batch, data, now) for data in executions)
+
+    def _record(self, batch: Batch, data: Mapping[str, Any], now: float) -> bool:
+        execution = execution_from(data, 0, now=now)
+        session_id = data.get("session_id")
+        lineage = 0
+        if session_id is not None:
+            home, sid = batch.name(_GIVEN_HOME), hash_text(str(session_id))
+            found = batch.lineage_of(home, sid)
+            if found is None:
+                found = batch.new_lineage(execution.house, started_at=execution.at, now=now)
+                batch.enter(home, sid, found)
+            lineage = found
+            call_id = data.get("call_id")
+            if call_id is not None:
+                register = batch.register(lineage)
+                key = hash_text(str(call_id))
+                if register.with_key(key):
+                    batch.count("duplicates")
+                    return False
+                facts = facts_key(execution.tool, execution.signature)
+                execution.id = batch.new_execution()
+                register.add(
+                    key, facts, execution.id, rank=_TELEMETRY, seen_at=execution.at, flags=ANSWERED
+                )
+                batch.touch(lineage, now)
+        if not execution.id:
+            execution.id = batch.new_execution()
+        execution.session = lineage
+        if execution.cost is None and execution.model:
+            execution.cost = self._ingest.price(
+                execution.model, execution.tokens_in, execution.tokens_out
+            )
+        batch.add(execution)
+        return True
+
+    # --------------------------------------------------------------------- deciding
+    def analyze_and_adapt(self) -> list[AdaptationEvent]:
+        """One tick at the clock's time: carry out orders, take new evidence in, decide, keep it all.
+
+        Returns:
+            What changed. `behind` tells whether evidence is left for another tick.
+        """
+        now = self.clock()
+        events = self._carry_out_orders(now)
+        last = self.database.last_execution_id()
+        upto = min(last, self._mark + EVIDENCE_SLICE)
+        executions = self.database.executions_between(
+            self._mark, upto, since=now - FRESH_S, older_most=HISTORY_MOST // 4
+        )
+        answered = self.database.answered_late(self._mark, EVIDENCE_SLICE)
+        turns = self.database.turns_after(self._turn_mark, EVIDENCE_SLICE)
+        self.behind = upto < last or EVIDENCE_SLICE in {len(answered), len(turns)}
+        self._mark = max(self._mark, upto)
+        if turns:
+            self._turn_mark = turns[-1].id
+        newest = max((e.at for e in executions), default=None)
+        if newest is not None:
+            self._data_through = max(newest, self._data_through or newest)
+        self.learner.observe([*executions, *answered], turns, now=now)
+        if not self.behind:
+            events.extend(self.learner.tick(now))
+        numbers = self.database.decide(
+            events, self._states(), at=now, used=[execution.id for execution in answered]
+        )
+        for event, number in zip(events, numbers, strict=True):
+            event.id = number
+        return events
+
+    def _states(self) -> dict[str, bytes]:
+        states = self.learner.dump()
+        states["mark"] = str(self._mark).encode()
+        states["turn_mark"] = str(self._turn_mark).encode()
+        states["status"] = self._status
+        if self._data_through is not None:
+            states["data_through"] = repr(self._data_through).encode()
+        return states
+
+    def _carry_out_orders(self, now: float) -> list[AdaptationEvent]:
+        events = []
+        for number, kind, body in self.database.open_orders():
+            event = self._carry_out(kind, body, now)
+            events.append(event)
+            self.database.close_order(number, event.reason, at=now)
+        return events
+
+    def _carry_out(self, kind: str, body: Mapping[str, Any], now: float) -> AdaptationEvent:
+        judgement, breakers = self.learner.judgement, self.learner.breakers
+        try:
+            if kind == "pin":
+                return event_of(judgement.pin(body["key"], float(body["value"]), now=now))
+            if kind == "unpin":
+                return event_of(judgement.unpin(body["key"], now=now))
+            if kind == "rollback":
+                return event_of(self._roll_back(int(body["event"]), now))
+            house, tool = str(body["house"]), str(body["tool"])
+            if kind == "force":
+                breakers.force(house, tool, now)
+            else:
+                breakers.clear(house, tool, now)
+        except (KeyError, ValueError) as error:
+            return _order_event(kind, now, f"refused: {error}", refused=True)
+        return _order_event(f"breaker_{kind}", now, f"{kind} {house} {tool} by the operator")
+
+    def _roll_back(self, number: int, now: float) -> Any:
+        for event in self.database.get_adaptations(limit=100_000):
+            if event.id == number and event.change_type.startswith("policy."):
+                key = event.change_type.removeprefix("policy.")
+                return self.learner.judgement.rollback(key, float(event.old_value), now=now)
+        raise KeyError(number)
+
+    # ------------------------------------------------------------------- publishing
+    def policy_document(
+        self, *, revision: int | None = None, now: float | None = None
+    ) -> PolicyDocument:
+        """The document of CONTRACT §3 as it would be published now."""
+        now = self.clock() if now is None else now
+        learner, settings = self.learner, self.settings
+        values = learner.judgement.values()
+        observing = settings.breaker.mode == "observe"
+        return build(
+            revision=self.revision + 1 if revision is None else revision,
+            published_at=now,
+            data_through=self._data_through,
+            life_s=settings.publish.life_s,
+            mode=settings.publish.mode,
+            policies=values,
+            models=learner.estimates.published_models(),
+            routes=learner.estimates.published_routes(learner.broken()),
+            breaker_rule={
+                "open_at": settings.breaker.open_at,
+                "wait_s": settings.breaker.wait_s,
+                "wait_max_s": settings.breaker.wait_max_s,
+                "probe_every_s": settings.breaker.probe_every_s,
+            },
+            breakers=[] if observing else learner.breakers.published(now),
+            trials=trials_of(learner.judgement),
+            predictions=learner.estimates.published_predictions(),
+            why={key: self._why(key) for key in values},
+        )
+
+    def _why(self, key: str) -> dict[str, Any]:
+        found = self.learner.judgement.explain(key)
+        return {
+            "default": found["default"],
+            "since": iso(found.get("since")) if isinstance(found.get("since"), float) else None,
+            "event": None,
+            "rule": found.get("rule") or None,
+            "reason": str(found.get("reason") or ""),
+            "pinned": bool(found.get("pinned")),
+        }
+
+    def announce(self, revision: int, *, now: float) -> None:
+        """Remember that a revision goes out with the present values, before it does."""
+        self.learner.judgement.published(revision)
+        self.revision = revision
+        states = self._states()
+        states["revision"] = str(revision).encode()
+        states["announced_at"] = repr(now).encode()
+        self.database.save_state(states)
+
+    def save_status(self, status: Mapping[str, object]) -> None:
+        """Keep what the daemon says of itself, for `timmyd status`; written with the next tick."""
+        self._status = msgspec.json.encode(status)
+
+    # ---------------------------------------------------------------------- asking
+    @property
+    def current_policies(self) -> dict[str, dict[str, float]]:
+        """The values in force, by house and key, in the original's shape."""
+        return self.policies()
+
+    @property
+    def adaptation_history(self) -> Sequence[AdaptationEvent]:
+        """All adaptations, oldest first."""
+        return self.database.get_adaptations(limit=100_000)[::-1]
+
+    def policy_keys(self) -> list[str]:
+        """All policies that there are."""
+        return sorted(self.learner.judgement.values())
+
+    def trials(self) -> list[dict[str, Any]]:
+        """The running trials, times in Unix seconds."""
+        return trials_of(self.learner.judgement)
+
+    def open_breakers(self) -> int:
+        """How many breakers are not closed."""
+        return self.learner.open_breakers()
+
+    def breaker_states(self) -> dict[str, int]:
+        """How many breakers are in each state."""
+        counts: dict[str, int] = {}
+        for _, breaker in self.learner.breakers:
+            counts[breaker.state] = counts.get(breaker.state, 0) + 1
+        return counts
+
+
+def _order_event(kind: str, now: float, reason: str, *, refused: bool = False) -> AdaptationEvent:
+    return AdaptationEvent(
+        timestamp=iso(now) or "",
+        trigger="operator",
+        change_type=f"order.{kind}",
+        old_value=None,
+        new_value=None,
+        reason=reason,
+        kind="order_refused" if refused else "order",
+    )
+
+
+def _float(value: bytes | None) -> float | None:
+    return None if value is None else float(value)

@@ -1,0 +1,35 @@
+"""The house kit: what a house asks, obeys and records. Standard library only, works copied alone.
+
+As a Hermes plugin this folder lies in `<home>/plugins/timmy/` and Hermes calls `register`.
+"""
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .harness import Harness, House, Mode
+    from .reader import Policies
+
+__all__ = ["KIT_VERSION", "Harness", "House", "Mode", "Policies", "register"]
+
+KIT_VERSION = "0.1.0"
+
+_HOMES = {"Harness": "harness", "House": "harness", "Mode": "harness", "Policies": "reader"}
+
+
+def register(ctx: Any) -> None:
+    """What Hermes calls once, when it loads the plugin.
+
+    A kit that cannot even be imported raises here, and Hermes goes on without it and says so.
+    """
+    from .hermes import register as register_hooks  # noqa: PLC0415 - a house without Hermes needs none
+
+    register_hooks(ctx)
+
+
+def __getattr__(name: str) -> Any:
+    """Import an exported name from its module on first use (PEP 562)."""
+    if name not in _HOMES:
+        raise AttributeError(name)
+    from importlib import import_module  # noqa: PLC0415 - the point is to import late
+
+    return getattr(import_module(f".{_HOMES[name]}", __name__), name)

@@ -1,0 +1,301 @@
+"""Policies: the last good policy document, found, reloaded and expired by itself; it never raises."""
+
+import os
+import stat
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from .breaker import ALLOWED, CLOSED, BreakerRule, Breakers, Verdict
+from .policy import FALLBACK_HOUSE, LARGEST_BYTES, Policy, PolicyError, defaults, parse
+from .shape import shape
+
+LOOK_EVERY_S = 1.0
+SERVICE_PLACE = "/var/lib/timmyd/policy.json"
+_NETWORK_FILE_SYSTEMS = ("nfs", "cifs", "smb", "9p", "ceph", "afs", "fuse.", "glusterfs", "lustre")
+_SUMMED_UP = ((0.9, "excellent track record"), (0.7, "good track record"), (0.5, "mixed results"))
+_POOR = "poor track record, consider alternatives"
+_NO_FILE = "not_a_file"
+NO_DATA = "Insufficient data for prediction"
+
+
+def places(environment: Mapping[str, str]) -> tuple[str, ...]:
+    """Where a policy may be, best first: `$TIMMY_POLICY` alone, or the user's, then the service's."""
+    named = environment.get("TIMMY_POLICY")
+    if named:
+        return (named,)
+    state = environment.get("XDG_STATE_HOME") or ""
+    home = environment.get("HOME") or ""
+    if not state.startswith("/") and home:
+        state = f"{home}/.local/state"
+    return (f"{state}/timmyd/policy.json", SERVICE_PLACE) if state else (SERVICE_PLACE,)
+
+
+@dataclass(slots=True)
+class _Place:
+    """One place where a policy may be, and what was last found there."""
+
+    path: str
+    stamp: tuple[int, ...] | None = None
+    policy: Policy | None = None
+    problem: str = "missing"
+
+
+class Policies:
+    """What a house asks before, and tells after, every call.
+
+    A document is taken whole or not at all. While none is usable (missing, broken, expired, or
+    in `observe` mode) every answer is the compiled-in default and every breaker is closed. The
+    file is looked at most once a second, by one thread at a time; nothing here waits or raises.
+
+    Args:
+        path: The one file to use; None finds it (`places`).
+        own_only: Refuse a document from another machine: a link, or a network file system.
+        clock: Unix seconds.
+        monotonic: Seconds of a clock that never jumps.
+    """
+
+    def __init__(
+        self,
+        path: str | os.PathLike[str] | None = None,
+        *,
+        own_only: bool = False,
+        clock: Callable[[], float] = time.time,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._clock = clock
+        self._monotonic = monotonic
+        self._own_only = own_only
+        found = places(os.environ) if path is None else (os.fspath(path),)
+        self._places = [_Place(str(name)) for name in found]
+        self._lock = threading.Lock()
+        self._looked_at: float | None = None
+        self._policy: Policy | None = None
+        self._breakers = Breakers()
+        self._synced: tuple[str, ...] | None = None
+        self._defaults = defaults()
+
+    @property
+    def document(self) -> Policy | None:
+        """The document in force; None while there is none or it only observes."""
+        policy = self._current()
+        return policy if policy is not None and policy.mode == "enforce" else None
+
+    @property
+    def revision(self) -> int | None:
+        """The revision of the document at hand, also of one that only observes."""
+        policy = self._current()
+        return None if policy is None else policy.revision
+
+    @property
+    def fresh(self) -> bool:
+        """Whether there is a whole document that has not expired."""
+        return self._current() is not None
+
+    @property
+    def problem(self) -> str | None:
+        """Why there is no document: a stable word such as `missing`, `digest`, `expired`."""
+        if self._current() is not None:
+            return None
+        return next(
+            (place.problem for place in self._places if place.problem != "missing"), "missing"
+        )
+
+    def value(self, house: str, key: str) -> float | None:
+        """The value of `<house>.<key>`; its default without a policy; None for no known key."""
+        policy = self.document
+        name = f"{house}.{key}"
+        found = None if policy is None else policy.values.get(name)
+        return self._defaults.get(name) if found is None else found
+
+    def predict_success(
+        self, tool: str, house: str, params: Any = None
+    ) -> tuple[float | None, str]:
+        """The probability that a call succeeds, and why; (None, words) without enough evidence."""
+        figures, similar = self._figures(tool, house, params)
+        if figures is None:
+            return None, NO_DATA
+        success = float(figures["success"])
+        words = next((words for least, words in _SUMMED_UP if success > least), _POOR)
+        low, high, count = figures["low"], figures["high"], figures["samples"]
+        return success, f"{words}: {low:.0%} to {high:.0%} from {count:.0f} {similar}"
+
+    def get_optimal_house(self, tool: str) -> tuple[str, float | None]:
+        """The house for a tool and how sure that is; timmy where nothing better is known.
+
+        A tool whose best house is predicted below `routing.fallback_to_timmy_threshold` goes to timmy.
+        """
+        policy = self.document
+        route = None if policy is None else policy.routes.get(tool)
+        if route is None:
+            return FALLBACK_HOUSE, None
+        house, confidence = str(route["house"]), float(route["confidence"])
+        success, _ = self.predict_success(tool, house)
+        least = self.value("routing", "fallback_to_timmy_threshold")
+        if least is not None and (confidence if success is None else success) < least:
+            return FALLBACK_HOUSE, self.predict_success(tool, FALLBACK_HOUSE)[0]
+        return house, confidence
+
+    def get_best_model(self, task_type: str) -> str | None:
+        """The published model for a task type, None where none passed the minimum of evidence."""
+        choice = self.choice(task_type)
+        return None if choice is None else str(choice["model"])
+
+    def choice(self, task_type: str) -> Mapping[str, Any] | None:
+        """The published entry behind `get_best_model`: model, success, low, samples, weights."""
+        policy = self.document
+        return None if policy is None else policy.models.get(task_type)
+
+    def allows(
+        self, tool: str, *, house: str = FALLBACK_HOUSE, model: str | None = None
+    ) -> Verdict:
+        """May this call run? Ask once a call: in half-open the answer takes the probe."""
+        if self.document is None:
+            return ALLOWED
+        with suppress(Exception), self._lock:
+            return self._breakers.allows(house, tool, self._clock(), model=model)
+        return ALLOWED
+
+    def record(
+        self,
+        tool: str,
+        outcome: str,
+        *,
+        house: str = FALLBACK_HOUSE,
+        session: str | None = None,
+        model: str | None = None,
+    ) -> None:
+        """Count a finished call towards the house's own breakers, which open at once."""
+        self._current()
+        with suppress(Exception), self._lock:
+            self._breakers.record(house, tool, self._clock(), outcome, session=session, model=model)
+
+    def closed_to(self, house: str) -> list[tuple[str, float | None, float | None]]:
+        """The tools that a house may not call now: name, since when, when the next probe may go."""
+        if self.document is None:
+            return []
+        with suppress(Exception), self._lock:
+            return [
+                (key.tool, breaker.since, breaker.probe_at)
+                for key, breaker in self._breakers
+                if key.house == house and key.tool is not None and breaker.state != CLOSED
+            ]
+        return []
+
+    def _figures(self, tool: str, house: str, params: Any) -> tuple[Mapping[str, Any] | None, str]:
+        policy = self.document
+        item = None if policy is None else policy.predictions.get(house, {}).get(tool)
+        if item is None:
+            return None, ""
+        if params is not None:
+            with suppress(Exception):
+                like = item.get("shapes", {}).get(shape(tool, params))
+                if like is not None:
+                    return like, "similar calls"
+        return item, "calls of this tool"
+
+    def _current(self) -> Policy | None:
+        """The usable document, after a look at the files if the last look is a second old."""
+        try:
+            tick = self._monotonic()
+            looked = self._looked_at
+            if looked is None or not 0.0 <= tick - looked < LOOK_EVERY_S:
+                self._look(tick)
+            policy = self._policy
+            return policy if policy is not None and self._clock() < policy.expires_at else None
+        except Exception:  # noqa: BLE001 - a house must work on whatever breaks here
+            return None
+
+    def _look(self, tick: float) -> None:
+        if not self._lock.acquire(blocking=False):
+            return
+        try:
+            self._looked_at = tick
+            now = self._clock()
+            for place in self._places:
+                _look_at(place, now, own_only=self._own_only)
+            usable = (place.policy for place in self._places)
+            self._policy = next((p for p in usable if p is not None and now < p.expires_at), None)
+            self._sync(now)
+        finally:
+            self._lock.release()
+
+    def _sync(self, now: float) -> None:
+        """Tell the breakers what is published, once a document; nothing while none is in force."""
+        policy = self._policy
+        if policy is not None and policy.mode != "enforce":
+            policy = None
+        mark = ("",) if policy is None else (policy.digest,)
+        if mark == self._synced:
+            return
+        self._synced = mark
+        rule = BreakerRule.from_dict({} if policy is None else dict(policy.breaker_rule))
+        published: Sequence[Mapping[str, Any]] = () if policy is None else policy.breakers
+        self._breakers.load(published, rule, now)
+        for house, tools in ({} if policy is None else policy.predictions).items():
+            for tool, figures in tools.items():
+                self._breakers.expect(house, tool, figures["success"])
+
+
+def _look_at(place: _Place, now: float, *, own_only: bool) -> None:
+    """Read the file again if it changed; what cannot be used leaves the last good one."""
+    try:
+        info = Path(place.path).stat(follow_symlinks=not own_only)
+        stamp = (info.st_ino, info.st_dev, info.st_size, info.st_mtime_ns, info.st_mode)
+        if stamp == place.stamp:
+            return
+        place.stamp = stamp
+        data = _read(place.path, info, own_only=own_only)
+        place.policy = parse(data, now=now, previous=place.policy)
+        place.problem = ""
+    except PolicyError as error:
+        place.problem = error.code
+    except FileNotFoundError:
+        place.stamp, place.problem = None, "missing"
+    except (OSError, ValueError):
+        place.stamp, place.problem = None, "unreadable"
+
+
+def _read(path: str, info: os.stat_result, *, own_only: bool) -> bytes:
+    """The bytes of a regular file; a FIFO is never waited on, a device never opened."""
+    if not stat.S_ISREG(info.st_mode) or (own_only and _is_remote(path)):
+        code = _NO_FILE if not stat.S_ISREG(info.st_mode) else "foreign"
+        raise PolicyError(code, path)
+    flags = os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | (os.O_NOFOLLOW if own_only else 0)
+    fd = os.open(path, flags)
+    try:
+        opened = os.fstat(fd)
+        if not stat.S_ISREG(opened.st_mode):
+            raise PolicyError(_NO_FILE, path)
+        chunks = b"".join(_chunks(fd))
+    finally:
+        os.close(fd)
+    return chunks
+
+
+def _chunks(fd: int) -> Iterator[bytes]:
+    left = LARGEST_BYTES + 1
+    while left > 0 and (chunk := os.read(fd, left)):
+        left -= len(chunk)
+        yield chunk
+
+
+def _is_remote(path: str) -> bool:
+    """Whether the file lies on a network file system, as far as Linux tells."""
+    try:
+        mounts = Path("/proc/self/mounts").read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return False
+    best, kind = "", ""
+    real = os.path.realpath(path)
+    for line in mounts.splitlines():
+        fields = line.split(" ")
+        if len(fields) > 2 and len(fields[1]) >= len(best):  # noqa: PLR2004 - device, point, type
+            point = fields[1].rstrip("/") + "/"
+            if real.startswith(point):
+                best, kind = fields[1], fields[2]
+    return kind.startswith(_NETWORK_FILE_SYSTEMS)

@@ -1,0 +1,310 @@
+"""Recorder: one JSON line a call, `timmy.telemetry/1`; it never raises and never waits for a lock long."""
+
+import json
+import os
+import re
+import stat
+import threading
+import time
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from hashlib import sha256
+from pathlib import Path
+from typing import Any, Protocol
+
+SCHEMA = "timmy.telemetry/1"
+LONGEST_LINE_BYTES = 4095
+KEEP_S = 14 * 86_400.0
+_SWEEP_EVERY_S = 6 * 3600.0
+_MOST_REMOVED = 500
+_MOST_RUNS = 512
+_LONGEST = {
+    "session_id": 256,
+    "call_id": 256,
+    "turn": 200,
+    "tool": 128,
+    "model": 128,
+    "parent": 256,
+}
+_LONGEST_OTHER = 80
+_SHORT = 48
+_UNSAFE = re.compile(r"[^A-Za-z0-9_-]")
+_LONGEST_FILE_NAME = 96
+_DIGEST_DIGITS = 12
+_FLAGS = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
+
+
+class Disk(Protocol):
+    """The few calls that can fail; tests hand in a disk that does."""
+
+    def open(self, path: str, flags: int, mode: int) -> int:
+        """As `os.open`."""
+        ...
+
+    def write(self, fd: int, data: bytes) -> int:
+        """As `os.write`."""
+        ...
+
+
+class _RealDisk:
+    """The operating system's own."""
+
+    def open(self, path: str, flags: int, mode: int) -> int:
+        """Open without waiting."""
+        return os.open(path, flags, mode)
+
+    def write(self, fd: int, data: bytes) -> int:
+        """Write once."""
+        return os.write(fd, data)
+
+
+@dataclass(slots=True)
+class _Run:
+    """What this process writes to one session's file: from a header, numbered from 1."""
+
+    run: str
+    n: int = 0
+    headed: bool = False
+    torn: bool = False
+
+
+class Recorder:
+    """Appends to `<directory>/<session>.jsonl`, one `write(2)` a line, so that lines never mix.
+
+    Whatever the disk says, the house works on: a line that cannot be written is dropped and
+    counted in `dropped`. A line that was cut short by a full disk is ended before the next one.
+
+    Args:
+        directory: `<home>/sessions/timmy`, made when the first line is written.
+        house: What this house calls itself; the daemon takes it as a claim only.
+        kit: Version of the house kit.
+        hermes: Version of Hermes, None for a house that is none.
+        keep_s: Seconds after which its own old files are removed.
+        clock: Unix seconds.
+        disk: For tests.
+    """
+
+    def __init__(
+        self,
+        directory: str | os.PathLike[str],
+        *,
+        house: str,
+        kit: str,
+        hermes: str | None = None,
+        keep_s: float = KEEP_S,
+        clock: Callable[[], float] = time.time,
+        disk: Disk | None = None,
+    ) -> None:
+        self.directory = Path(directory)
+        self.dropped = 0
+        self.written = 0
+        self._house = house
+        self._kit = kit
+        self._hermes = hermes
+        self._keep_s = keep_s
+        self._clock = clock
+        self._disk = disk or _RealDisk()
+        self._lock = threading.Lock()
+        self._runs: dict[str, _Run] = {}
+        self._pid = os.getpid()
+        self._about: dict[str, dict[str, str | None]] = {}
+        self._swept_at: float | None = None
+
+    def about(
+        self, session_id: str, *, platform: str | None = None, parent: str | None = None
+    ) -> None:
+        """Remember what the header of a session should say; what is None stays as it was."""
+        with suppress(Exception):
+            known = self._about.setdefault(session_id, {"platform": None, "parent": None})
+            if platform:
+                known["platform"] = platform
+            if parent and parent != session_id:
+                known["parent"] = parent
+            while len(self._about) > _MOST_RUNS:
+                del self._about[next(iter(self._about))]
+
+    def tool(
+        self,
+        session_id: str,
+        *,
+        tool: str,
+        call_id: str,
+        turn: str,
+        inner: bool,
+        model: str | None,
+        signature: str,
+        shape: str,
+        outcome: str,
+        rule: str,
+        error_type: str | None,
+        latency_ms: float | None,
+        policy: int | None,
+        followed: bool | None,
+    ) -> None:
+        """One tool call that ran, or was refused. `followed` is left out where nothing was published."""
+        line: dict[str, Any] = {
+            "tool": tool, "call_id": call_id, "turn": turn, "inner": inner, "model": model,
+            "signature": signature, "shape": shape, "outcome": outcome, "rule": rule,
+            "error_type": error_type, "latency_ms": latency_ms, "policy": policy,
+        }  # fmt: skip
+        if followed is not None:
+            line["followed"] = followed
+        self._append(session_id, "tool", line)
+
+    def model(
+        self,
+        session_id: str,
+        *,
+        model: str | None,
+        provider: str | None,
+        outcome: str,
+        latency_ms: float | None,
+        tokens_in: int | None,
+        tokens_out: int | None,
+    ) -> None:
+        """One request to a model."""
+        self._append(
+            session_id,
+            "model",
+            {
+                "model": model, "provider": provider, "outcome": outcome, "latency_ms": latency_ms,
+                "tokens_in": tokens_in, "tokens_out": tokens_out,
+            },
+        )  # fmt: skip
+
+    def end(self, session_id: str, *, completed: bool, interrupted: bool) -> None:
+        """The end of a turn; also the moment at which old files are looked for."""
+        self._append(session_id, "end", {"completed": completed, "interrupted": interrupted})
+        with suppress(Exception):
+            self.sweep(self._clock())
+
+    def sweep(self, now: float) -> int:
+        """Remove own files that nothing was written to for `keep_s`; at most once in six hours.
+
+        A file is removed only if it is a regular one of ours: named `*.jsonl` in our folder,
+        its first line a header of this schema.
+
+        Returns:
+            How many were removed.
+        """
+        with self._lock:
+            if self._swept_at is not None and 0.0 <= now - self._swept_at < _SWEEP_EVERY_S:
+                return 0
+            self._swept_at = now
+        removed = 0
+        with suppress(OSError), os.scandir(self.directory) as entries:
+            for entry in entries:
+                with suppress(OSError):
+                    info = entry.stat(follow_symlinks=False)
+                    old = now - info.st_mtime > self._keep_s and stat.S_ISREG(info.st_mode)
+                    if old and entry.name.endswith(".jsonl") and _is_ours(entry.path):
+                        os.unlink(entry.path)  # noqa: PTH108 - the entry has the path as text
+                        removed += 1
+                if removed >= _MOST_REMOVED:
+                    break
+        return removed
+
+    def _append(self, session_id: str, kind: str, fields: Mapping[str, Any]) -> None:
+        try:
+            with self._lock:
+                self._write(session_id, kind, fields)
+        except Exception:  # noqa: BLE001 - a house must work on whatever breaks here
+            self.dropped += 1
+
+    def _write(self, session_id: str, kind: str, fields: Mapping[str, Any]) -> None:
+        if os.getpid() != self._pid:  # a fork starts runs of its own
+            self._pid, self._runs = os.getpid(), {}
+        run = self._runs.get(session_id)
+        if run is None:
+            run = self._runs[session_id] = _Run(os.urandom(8).hex())
+            while len(self._runs) > _MOST_RUNS:
+                del self._runs[next(iter(self._runs))]
+        path = str(self.directory / file_name(session_id))
+        fd = self._open(path)
+        try:
+            info = os.fstat(fd)
+            if not stat.S_ISREG(info.st_mode):
+                self.dropped += 1
+                return
+            if info.st_size == 0 and run.headed:  # the file was removed or emptied meanwhile
+                run = self._runs[session_id] = _Run(os.urandom(8).hex())
+            if not run.headed:
+                run.headed = self._put(fd, run, self._header(session_id, run))
+            at = round(self._clock(), 6)
+            line = {"run": run.run, "n": run.n + 1, "at": at, "kind": kind, **fields}
+            if run.headed and self._put(fd, run, line):
+                run.n += 1
+                self.written += 1
+            else:
+                self.dropped += 1
+        finally:
+            os.close(fd)
+
+    def _open(self, path: str) -> int:
+        try:
+            return self._disk.open(path, _FLAGS, 0o600)
+        except FileNotFoundError:
+            self.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+            return self._disk.open(path, _FLAGS, 0o600)
+
+    def _put(self, fd: int, run: _Run, line: Mapping[str, Any]) -> bool:
+        """Write one line; a torn one is ended first. False: it is not whole on the disk."""
+        data = _encoded(line)
+        if data is None:
+            return False
+        lead = b"\n" if run.torn else b""
+        written = self._disk.write(fd, lead + data)
+        if written == len(lead) + len(data):
+            run.torn = False
+            return True
+        if written > len(lead):
+            run.torn = True
+            run.n += "n" in line  # a reader may still make sense of it: never use its number twice
+        return False
+
+    def _header(self, session_id: str, run: _Run) -> dict[str, Any]:
+        about = self._about.get(session_id, {})
+        return {
+            "schema": SCHEMA, "run": run.run, "session_id": session_id, "house": self._house,
+            "platform": about.get("platform"), "parent": about.get("parent"),
+            "kit": self._kit, "hermes": self._hermes,
+        }  # fmt: skip
+
+
+def file_name(session_id: str) -> str:
+    """The session id made safe for a file name; different ids never share a file."""
+    safe = _UNSAFE.sub("_", session_id)[:_LONGEST_FILE_NAME]
+    if safe != session_id or not safe:
+        safe += (
+            "_" + sha256(session_id.encode("utf-8", "surrogatepass")).hexdigest()[:_DIGEST_DIGITS]
+        )
+    return f"{safe}.jsonl"
+
+
+def _is_ours(path: str) -> bool:
+    fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    try:
+        return os.read(fd, len(_OURS)) == _OURS
+    finally:
+        os.close(fd)
+
+
+_OURS = f'{{"schema":"{SCHEMA}","run":"'.encode()
+
+
+def _encoded(line: Mapping[str, Any]) -> bytes | None:
+    """The line's bytes, its texts cut to their limits; None if it is too long even when cut short."""
+    for most in (_LONGEST_OTHER, _SHORT):
+        cut = {key: _cut(key, value, most) for key, value in line.items()}
+        text = json.dumps(cut, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+        data = text.encode("utf-8", "replace") + b"\n"
+        if len(data) <= LONGEST_LINE_BYTES:
+            return data
+    return None
+
+
+def _cut(key: str, value: Any, most: int) -> Any:
+    if not isinstance(value, str):
+        return value
+    return value[: most if most == _SHORT else _LONGEST.get(key, most)]

@@ -1,0 +1,75 @@
+"""How a house kit in a Hermes home is set: its own small file, the environment, the home's path."""
+
+import json
+import os
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from .keys import FALLBACK_HOUSE, is_house
+
+SETTINGS_FILE = "settings.json"
+MODES = ("simple", "intelligent", "sovereign")
+DEFAULT_MODE = "intelligent"
+KEEP_DAYS = 14.0
+_LARGEST_BYTES = 65_536
+_DAY_S = 86_400.0
+_PROFILE = re.compile(r".*/profiles/([a-z0-9_-]{1,32})/?")
+
+
+@dataclass(frozen=True, slots=True)
+class KitSettings:
+    """The settings of one house kit.
+
+    Attributes:
+        house: Its name.
+        mode: `simple` records; `intelligent` also obeys; `sovereign` obeys only a policy of
+            this machine and chooses only models that run on it.
+        choose_model: Let the published model replace the configured one, request by request.
+        keep_s: Seconds after which its own old telemetry is removed.
+    """
+
+    house: str
+    mode: str = DEFAULT_MODE
+    choose_model: bool = False
+    keep_s: float = KEEP_DAYS * _DAY_S
+
+
+def house_of(home: Path) -> str:
+    """The house of a Hermes home: the name of its profile, else timmy (CONTRACT §1)."""
+    found = _PROFILE.fullmatch(home.as_posix())
+    return found[1] if found else FALLBACK_HOUSE
+
+
+def kit_settings(home: Path, folder: Path, environment: Mapping[str, str]) -> KitSettings:
+    """Read the settings of the kit; whatever makes no sense keeps its default.
+
+    The environment (`TIMMY_HOUSE`, `TIMMY_MODE`, `TIMMY_CHOOSE_MODEL`) wins over the
+    `settings.json` in the kit's own folder, which counts only for the home it lies in.
+    """
+    found = _file(folder / SETTINGS_FILE) if folder.is_relative_to(home) else {}
+    house = environment.get("TIMMY_HOUSE") or found.get("house")
+    mode = environment.get("TIMMY_MODE") or found.get("mode")
+    choose = environment.get("TIMMY_CHOOSE_MODEL") or found.get("choose_model")
+    days = found.get("keep_days")
+    sane = isinstance(days, (int, float)) and not isinstance(days, bool) and days > 0
+    return KitSettings(
+        house=str(house) if is_house(house) else house_of(home),
+        mode=str(mode) if mode in MODES else DEFAULT_MODE,
+        choose_model=choose in (True, "1", "true", "yes", "on"),
+        keep_s=(float(days) if sane and days is not None else KEEP_DAYS) * _DAY_S,
+    )
+
+
+def _file(path: Path) -> Mapping[str, Any]:
+    try:
+        fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        try:
+            found = json.loads(os.read(fd, _LARGEST_BYTES))
+        finally:
+            os.close(fd)
+    except (OSError, ValueError, RecursionError):
+        return {}
+    return found if isinstance(found, dict) else {}

@@ -1,0 +1,76 @@
+"""The text of `/timmy`: what is open, what was learned, which policy is in force."""
+
+from typing import Any
+
+from .kit import Kit
+from .policy import is_name
+
+_MOST = 5
+
+
+def text(kit: Kit, raw_args: str, *, now: float, failures: int) -> str:
+    """Answer `/timmy`; `raw_args` may name a tool, which is then explained alone.
+
+    Names come from sessions: one that is not fit to be shown is not shown.
+
+    Args:
+        kit: The kit of this home.
+        raw_args: What was typed after the command.
+        now: Unix seconds.
+        failures: How often something of the plugin went wrong in this process.
+    """
+    tool = raw_args.strip()
+    if tool:
+        return _tool(kit, tool)
+    lines = [*_policy(kit, now), *_open(kit, now), *_learned(kit)]
+    if kit.recorder.dropped:
+        lines.append(f"not recorded: {kit.recorder.dropped} lines that the disk did not take")
+    if failures:
+        lines.append(f"errors of this plugin, none of which reached the agent: {failures}")
+    return "\n".join(lines)
+
+
+def _policy(kit: Kit, now: float) -> list[str]:
+    first = f"timmy: house {kit.settings.house}, mode {kit.settings.mode}"
+    policies = kit.policies
+    if not policies.fresh:
+        why = policies.problem
+        return [first, f"policy: none in force ({why}); defaults apply, nothing is blocked"]
+    document = policies.document
+    if document is None:
+        return [first, f"policy: revision {policies.revision} only observes, nothing is enforced"]
+    age_s = max(0, round(now - document.published_at))
+    return [first, f"policy: revision {document.revision}, {age_s} s old"]
+
+
+def _open(kit: Kit, now: float) -> list[str]:
+    found = [item for item in kit.policies.closed_to(kit.settings.house) if is_name(item[0])]
+    if not found:
+        return ["breakers: all closed"]
+    return [
+        f"breaker open: {tool}, "
+        + ("until cleared" if at is None else f"next try in {max(0, round(at - now))} s")
+        for tool, _since, at in sorted(found, key=lambda item: item[0])[:_MOST]
+    ]
+
+
+def _learned(kit: Kit) -> list[str]:
+    document = kit.policies.document
+    tools: dict[str, Any] = {}
+    if document is not None:
+        tools = dict(document.predictions.get(kit.settings.house, {}))
+    ranked = sorted(tools.items(), key=lambda item: float(item[1]["success"]))
+    return [
+        f"learned: {tool} succeeds in {found['success']:.0%} of {found['samples']:.0f} calls"
+        for tool, found in ranked[:_MOST]
+    ] or ["learned: nothing about this house yet"]
+
+
+def _tool(kit: Kit, tool: str) -> str:
+    if not is_name(tool):
+        return "timmy: that is no tool's name"
+    success, words = kit.policies.predict_success(tool, kit.settings.house)
+    house, confidence = kit.policies.get_optimal_house(tool)
+    rate = "unknown" if success is None else f"{success:.0%}"
+    where = "" if confidence is None else f"; best house: {house} ({confidence:.0%})"
+    return f"{tool}: success {rate}, {words}{where}"

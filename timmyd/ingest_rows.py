@@ -1,0 +1,338 @@
+"""Takes the rows of Hermes' `state.db`, or of an export of it, into the database: each call once."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Final, NamedTuple
+
+import msgspec
+
+from timmyd.core.model import Call, Execution
+from timmyd.core.register import ANSWERED, hash_text, key_of
+from timmyd.core.row_memory import STATE_DB, Arrival, Asked, Resolved, RowMemory, Thread
+from timmyd.house.outcome import Judgement
+from timmyd.ingest import Facts, Ingest, Origin, clean_name
+from timmyd.sources.messages import ToolCall, text
+from timmyd.sources.state_db_rows import Row, SessionRow
+from timmyd.store.batch import Batch
+
+DAY_S: Final = 86_400.0
+HORIZON_S: Final = 400 * DAY_S
+"""Older rows are not taken in: what is remembered of lineages goes after this time."""
+
+_RAN: Final = frozenset({"ok", "error", "timeout"})
+_LEAST_LATENCY_S: Final = 1e-4
+_LONGEST_CHAIN: Final = 1_000
+_TELEMETRY: Final = 0
+
+
+class TakenRows(NamedTuple):
+    """What came of rows.
+
+    Attributes:
+        executions: Counted for the first time.
+        duplicates: Requests shown, but counted before.
+        amended: Answered now, or known better now.
+        too_old: Rows that were left out because of their age.
+    """
+
+    executions: int
+    duplicates: int
+    amended: int
+    too_old: int
+
+
+class RowIngest:
+    """Applies rows to a batch. Holds settings, no other state."""
+
+    def __init__(self, ingest: Ingest, *, horizon_s: float = HORIZON_S) -> None:
+        """Use the settings of `ingest`."""
+        self.ingest = ingest
+        self.horizon_s = horizon_s
+
+    def take(
+        self,
+        batch: Batch,
+        origin: Origin,
+        rows: Sequence[Row],
+        sessions: Mapping[str, SessionRow],
+        *,
+        times_tell: bool,
+    ) -> TakenRows:
+        """Take rows in, in the order in which Hermes inserted them.
+
+        Args:
+            batch: The open transaction; nothing stands before it commits.
+            origin: Where the rows come from.
+            rows: In order; they may be any piece of the table, and may have been taken before.
+            sessions: Their sessions, and the sessions that these continue.
+            times_tell: Rows were written call by call, so that their times give latencies.
+        """
+        return _Flow(self, batch, origin, sessions, times_tell=times_tell).run(rows)
+
+
+class _View:
+    """One session in the course of one piece."""
+
+    def __init__(
+        self, row: SessionRow, lineage: int, memory: RowMemory, *, continues: bool
+    ) -> None:
+        self.row = row
+        self.lineage = lineage
+        self.memory = memory
+        self.sid = hash_text(row.id)
+        self.thread: Thread = memory.thread(self.sid)
+        self.continues_at = (row.started_at or 0.0) if continues else None
+
+
+class _Flow:
+    def __init__(
+        self,
+        settings: RowIngest,
+        batch: Batch,
+        origin: Origin,
+        sessions: Mapping[str, SessionRow],
+        *,
+        times_tell: bool,
+    ) -> None:
+        self.ingest = settings.ingest
+        self.batch = batch
+        self.origin = origin
+        self.sessions = sessions
+        self.times_tell = times_tell
+        self.oldest = origin.now - settings.horizon_s
+        self.views: dict[str, _View] = {}
+        self.memories: dict[int, RowMemory] = {}
+        self.drafts: dict[int, Execution] = {}
+        self.new = self.duplicates = self.amended = self.too_old = 0
+
+    def run(self, rows: Sequence[Row]) -> TakenRows:
+        fresh = [row for row in rows if row.at is None or row.at >= self.oldest]
+        self.too_old = len(rows) - len(fresh)
+        self._open_views({row.session_id for row in fresh})
+        ends = _ends_of_blocks(fresh)
+        for row in fresh:
+            self._take(row, ends.get(row.id))
+        for execution in self.drafts.values():
+            self.batch.add(execution)
+        for view in self.views.values():
+            view.memory.keep(view.sid, view.thread)
+            self.batch.touch(view.lineage, self.origin.now)
+        return TakenRows(self.new, self.duplicates, self.amended, self.too_old)
+
+    # ------------------------------------------------------------------ lineage
+    def _open_views(self, session_ids: Iterable[str]) -> None:
+        wanted = sorted(session_ids)
+        for session_id in wanted:
+            self._join(session_id)
+        home = self.batch.name(self.origin.home)
+        for session_id in wanted:
+            lineage = self.batch.lineage_of(home, hash_text(session_id)) or 0
+            memory = self.memories.get(lineage)
+            if memory is None:
+                memory = self.memories[lineage] = RowMemory(self.batch.register(lineage))
+            row = self.sessions.get(session_id) or SessionRow(session_id)
+            continues = self._continued(row) is not None
+            self.views[session_id] = _View(row, lineage, memory, continues=continues)
+
+    def _continued(self, session: SessionRow) -> str | None:
+        """The session that this one continues under another id; None for work of its own."""
+        if session.parent is None or session.delegated or session.parent == session.id:
+            return None
+        parent = self.sessions.get(session.parent)
+        reason = None if parent is None else parent.end_reason
+        return session.parent if session.branched or reason in {"compression", "branched"} else None
+
+    def _join(self, session_id: str) -> None:
+        """Enter a session into the lineage of the first one that it continues."""
+        batch, home = self.batch, self.batch.name(self.origin.home)
+        chain = [session_id]
+        while len(chain) < _LONGEST_CHAIN:
+            parent = self._continued(self.sessions.get(chain[-1]) or SessionRow(chain[-1]))
+            if parent is None or parent in chain:
+                break
+            chain.append(parent)
+        sids = [hash_text(member) for member in reversed(chain)]
+        lineages = [batch.lineage_of(home, sid) for sid in sids]
+        root = next((lineage for lineage in lineages if lineage is not None), None)
+        if root is None:
+            first = self.sessions.get(chain[-1])
+            root = batch.new_lineage(
+                self.origin.house,
+                started_at=None if first is None else first.started_at,
+                now=self.origin.now,
+            )
+        for sid in sids:
+            lineage = batch.lineage_of(home, sid)
+            if lineage is None:
+                batch.enter(home, sid, root)
+            elif lineage != root:
+                batch.merge(lineage, root, self.origin.now)
+
+    # --------------------------------------------------------------------- rows
+    def _take(self, row: Row, ended_at: float | None) -> None:
+        view = self.views[row.session_id]
+        thread = view.thread
+        if row.role == "tool":
+            self._answer(view, row)
+        else:
+            thread.close_block()
+            if row.calls:
+                self._ask(view, row, row.calls, ended_at)
+        if row.at is not None:
+            thread.last_at = row.at
+
+    def _ask(self, view: _View, row: Row, calls: list[ToolCall], ended_at: float | None) -> None:
+        requested = [_to_call(call) for call in calls]
+        facts = [self.ingest.facts_of(call) for call in requested]
+        asked = [
+            Asked(
+                call.call_id,
+                key_of(call.call_id),
+                call.tool,
+                known.key,
+                call.arguments if isinstance(call.arguments, str) else "",
+            )
+            for call, known in zip(requested, facts, strict=True)
+        ]
+        at = self._time_of(view, row)
+        arrival = Arrival(at, view.sid, row.uid, view.continues_at, ended_at)
+        resolved = view.memory.resolve(view.thread, asked, arrival, self.batch.new_execution)
+        self._open(view, row, asked, resolved)
+        approximate = resolved.inserted_in_bulk or row.at is None
+        for place in resolved.new:
+            execution = resolved.executions[place]
+            self.drafts[execution] = self._draft(
+                view, requested[place], facts[place], execution, at, approximate=approximate
+            )
+        self.new += len(resolved.new)
+        self.duplicates += len(asked) - len(resolved.new)
+
+    @staticmethod
+    def _open(view: _View, row: Row, asked: Sequence[Asked], resolved: Resolved) -> None:
+        thread = view.thread
+        thread.size = len(asked)
+        thread.asked_at = None if resolved.copy or resolved.inserted_in_bulk else row.at
+        fresh = {*resolved.new, *resolved.met}
+        thread.wait_for(
+            [
+                (call.call_id, call.tool, execution, place not in fresh)
+                for place, (call, execution) in enumerate(
+                    zip(asked, resolved.executions, strict=True)
+                )
+            ]
+        )
+
+    def _draft(
+        self,
+        view: _View,
+        call: Call,
+        facts: Facts,
+        execution: int,
+        at: float,
+        *,
+        approximate: bool,
+    ) -> Execution:
+        model = view.row.model_at(at)
+        return Execution(
+            id=execution,
+            at=min(at, self.origin.now),
+            at_approximate=approximate,
+            session=view.lineage,
+            house=self.origin.house,
+            tool=clean_name(call.tool),
+            signature=facts.signature,
+            shape=facts.shape,
+            model=clean_name(model) if model else None,
+            task_type=self.ingest.tasks.task_type(call.tool, facts.shape),
+            outcome="unknown",
+            rule="no_result",
+            source="state_db",
+        )
+
+    def _time_of(self, view: _View, row: Row) -> float:
+        if row.at is not None:
+            return row.at
+        return view.thread.last_at or view.row.started_at or self.origin.written_at
+
+    # ------------------------------------------------------------------ results
+    def _answer(self, view: _View, row: Row) -> None:
+        thread = view.thread
+        waiting = thread.claim(row.call_id, row.tool)
+        if waiting is None:
+            return
+        known = view.memory.known(waiting.execution)
+        if known is None or known.best == _TELEMETRY:
+            return
+        if waiting.copy and known.flags & ANSWERED:
+            return
+        at = self._time_of(view, row)
+        latency_s = None
+        if self.times_tell and thread.size == 1 and thread.asked_at is not None:
+            latency_s = at - thread.asked_at
+        known.flags |= ANSWERED
+        known.seen_at = at
+        known.best = min(known.best, STATE_DB)
+        draft = self.drafts.get(waiting.execution)
+        before = draft or self.batch.execution(waiting.execution)
+        if before is None:
+            return
+        found = self._answered(view, before, row, at, latency_s)
+        if draft is not None:
+            self.drafts[waiting.execution] = found
+        elif found != before and self.batch.amend(found):
+            self.amended += 1
+
+    def _answered(
+        self, view: _View, before: Execution, row: Row, at: float, latency_s: float | None
+    ) -> Execution:
+        """An execution with its result; what another source had of it goes, unless ours is nothing."""
+        call = Call(
+            call_id="",
+            tool=before.tool,
+            arguments="",
+            content=row.content,
+            disposition=row.disposition,
+        )
+        verdict = self.ingest.judge(call)
+        if _says_less(verdict, before):
+            verdict = Judgement(before.outcome, before.rule, before.error_type)
+        runs = verdict.outcome in _RAN and latency_s is not None and latency_s >= _LEAST_LATENCY_S
+        latency_ms = latency_s * 1000.0 if runs and latency_s is not None else None
+        model = view.row.model_at(at)
+        return msgspec.structs.replace(
+            before,
+            at=min(at, self.origin.now),
+            at_approximate=before.at_approximate and before.source == "state_db",
+            model=clean_name(model) if model else before.model,
+            outcome=verdict.outcome,
+            rule=verdict.rule,
+            error_type=verdict.error_type,
+            source="state_db",
+            latency_ms=before.latency_ms if latency_ms is None else latency_ms,
+        )
+
+
+def _says_less(verdict: Judgement, before: Execution) -> bool:
+    """Whether a worse source knew better: rows lose Hermes' mark of a call that was not carried out."""
+    if verdict.outcome == "unknown":
+        return before.outcome != "unknown"
+    return verdict.rule == "json_error" and before.outcome in {"blocked", "cancelled", "rejected"}
+
+
+def _to_call(call: ToolCall) -> Call:
+    function = call.function
+    return Call(call_id=text(call.id), tool=text(function.name), arguments=function.arguments)
+
+
+def _ends_of_blocks(rows: Sequence[Row]) -> dict[int, float]:
+    """For each request, by row id: when the last of its results came, where these rows tell."""
+    ends: dict[int, float] = {}
+    last: dict[str, float] = {}
+    for row in reversed(rows):
+        if row.role == "tool":
+            if row.at is not None:
+                last.setdefault(row.session_id, row.at)
+        else:
+            end = last.pop(row.session_id, None)
+            if row.calls and end is not None:
+                ends[row.id] = end
+    return ends

@@ -1,0 +1,226 @@
+"""What the engine has learned, in one piece: it takes executions in, decides at a tick, and survives restarts.
+
+No file, no clock, no SQL: the engine feeds it and keeps its bytes.
+"""
+
+import json
+from collections.abc import Iterable, Mapping
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from timmyd.config import Settings
+from timmyd.core.judgement import Judgement
+from timmyd.core.model import AdaptationEvent, Execution, iso
+from timmyd.core.rules.base import Observation
+from timmyd.core.rules.knobs import Change
+from timmyd.estimates import FRESH_S, Estimates
+from timmyd.house.breaker import BreakerRule, Breakers
+from timmyd.house.circuit import CLOSED, HALF_OPEN, OPEN
+from timmyd.house.obey import HELD_BACK
+from timmyd.house.outcome import RATED
+from timmyd.store.queries import TurnRow
+
+_BREAKERS_KEPT_S = 30 * 86_400.0
+_KIND_OF_STATE = {
+    OPEN: "breaker_opened",
+    HALF_OPEN: "breaker_half_opened",
+    CLOSED: "breaker_closed",
+}
+
+
+def breaker_rule(settings: Settings) -> BreakerRule:
+    """The breakers' rule of the settings."""
+    table = settings.breaker
+    return BreakerRule(
+        open_at=table.open_at,
+        wait_s=table.wait_s,
+        wait_max_s=table.wait_max_s,
+        probe_every_s=table.probe_every_s,
+    )
+
+
+class Learner:
+    """The judgement of policies and the breakers, fed with one stream of executions."""
+
+    def __init__(self, settings: Settings, saved: Mapping[str, bytes]) -> None:
+        """Go on from what `dump` gave, under settings that may have changed.
+
+        Args:
+            settings: The settings in force.
+            saved: The result of `dump`, empty at first.
+        """
+        self.settings = settings
+        self.judgement = _judgement(settings, saved.get("judgement"))
+        raw = saved.get("breakers")
+        self.breakers = Breakers.from_dict(
+            None if raw is None else json.loads(raw),
+            breaker_rule(settings),
+            most_open=settings.breaker.most_open,
+            opens_alone=False,
+            seed="daemon",
+        )
+        self.estimates = Estimates(
+            saved.get("estimates"),
+            exploration=settings.choice.exploration,
+            minimum=settings.choice.minimum,
+            zone=None if settings.clock.zone == "system" else ZoneInfo(settings.clock.zone),
+        )
+        self._states = _states(self.breakers)
+
+    def dump(self) -> dict[str, bytes]:
+        """All that a restart needs."""
+        return {
+            "judgement": self.judgement.dump(),
+            "breakers": json.dumps(self.breakers.to_dict()).encode(),
+            "estimates": self.estimates.dump(),
+        }
+
+    def observe(
+        self, executions: Iterable[Execution], turns: Iterable[TurnRow], *, now: float
+    ) -> None:
+        """Take executions and ends of turns in, in event order."""
+        ordered = sorted(executions, key=lambda execution: (execution.at, execution.id))
+        self.estimates.learn(ordered, now=now)
+        fresh = [execution for execution in ordered if now - execution.at <= FRESH_S]
+        observations = [_observation(execution) for execution in fresh]
+        observations.extend(
+            Observation(
+                at=turn.at,
+                session=turn.session,
+                house=turn.house,
+                kind="turn",
+                policy=turn.policy,
+                completed=turn.completed,
+            )
+            for turn in turns
+        )
+        self.judgement.observe(observations)
+        for execution in fresh:
+            if execution.outcome in RATED:
+                self.breakers.record(
+                    execution.house,
+                    execution.tool,
+                    execution.at,
+                    execution.outcome,
+                    session=str(execution.session or -execution.id),
+                )
+
+    def tick(self, now: float) -> list[AdaptationEvent]:
+        """Decide; returns what changed, in order."""
+        events = [event_of(change) for change in self.judgement.tick(now)]
+        return [*events, *self._breaker_events(now)]
+
+    def _breaker_events(self, now: float) -> list[AdaptationEvent]:
+        self.breakers.published(now)
+        states = _states(self.breakers)
+        events = []
+        for key, (state, reason) in sorted(states.items()):
+            before = self._states.get(key, (CLOSED, ""))[0]
+            if state != before:
+                house, name = key
+                events.append(
+                    AdaptationEvent(
+                        timestamp=iso(now) or "",
+                        trigger="breaker",
+                        change_type=f"breaker.{house}.{name}",
+                        old_value=before,
+                        new_value=state,
+                        reason=reason or "works again",
+                        kind=_KIND_OF_STATE[state],
+                    )
+                )
+        self._states = states
+        return events
+
+    def open_breakers(self) -> int:
+        """How many breakers are not closed."""
+        return sum(breaker.state != CLOSED for _, breaker in self.breakers)
+
+    def broken(self) -> dict[str, frozenset[str]]:
+        """For each tool the houses in which its breaker is not closed."""
+        found: dict[str, set[str]] = {}
+        for key, breaker in self.breakers:
+            if key.tool is not None and breaker.state != CLOSED:
+                found.setdefault(key.tool, set()).add(key.house)
+        return {tool: frozenset(houses) for tool, houses in found.items()}
+
+    def forget(self, now: float) -> None:
+        """Let go of what was not used for long."""
+        self.breakers.prune(now - _BREAKERS_KEPT_S)
+        self.estimates.forget(now)
+
+
+def _judgement(settings: Settings, saved: bytes | None) -> Judgement:
+    evidence = settings.evidence
+    if saved is None:
+        return Judgement(
+            settings.rules,
+            settings.policies,
+            limit_runs=float(evidence.limit_runs),
+            cluster_idle_s=evidence.cluster_idle_s,
+            cluster_size=evidence.cluster_size,
+            cluster_age_s=evidence.cluster_age_s,
+        )
+    return Judgement.load(
+        saved,
+        settings.rules,
+        settings.policies,
+        limit_runs=float(evidence.limit_runs),
+        cluster_idle_s=evidence.cluster_idle_s,
+        cluster_size=evidence.cluster_size,
+        cluster_age_s=evidence.cluster_age_s,
+    )
+
+
+def _observation(execution: Execution) -> Observation:
+    return Observation(
+        at=execution.at,
+        session=execution.session or -execution.id,
+        house=execution.house,
+        tool=execution.tool,
+        task=execution.task_type,
+        outcome=execution.outcome,
+        latency_ms=execution.latency_ms,
+        confidence=execution.confidence,
+        policy=execution.policy,
+        followed=execution.followed,
+        held_back=None if execution.policy is None else execution.rule == HELD_BACK,
+    )
+
+
+def _states(breakers: Breakers) -> dict[tuple[str, str], tuple[str, str]]:
+    return {
+        (key.house, key.tool or f"model:{key.model}"): (breaker.state, breaker.reason)
+        for key, breaker in breakers
+    }
+
+
+def event_of(change: Change) -> AdaptationEvent:
+    """A change of the judgement as the event that is kept and shown."""
+    gain = change.evidence.get("gain")
+    return AdaptationEvent(
+        timestamp=iso(change.at) or "",
+        trigger=change.rule or "operator",
+        change_type=f"policy.{change.key}",
+        old_value=change.old,
+        new_value=change.new,
+        reason=change.reason,
+        expected_improvement=gain if isinstance(gain, float) else None,
+        kind=change.kind,
+        evidence=change.evidence,
+    )
+
+
+def trials_of(judgement: Judgement) -> list[dict[str, Any]]:
+    """The running trials as the policy document has them."""
+    return [
+        {
+            "policy": trial.policy,
+            "old": trial.old,
+            "new": trial.new,
+            "arm": trial.arm,
+            "since": trial.since,
+            "until": trial.until,
+        }
+        for trial in judgement.trials()
+    ]

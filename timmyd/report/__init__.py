@@ -1,0 +1,1 @@
+"""The intelligence report: data first, then text, then one self-contained page."""

@@ -1,0 +1,71 @@
+"""Reads from the engine what the report is made of, at one instant."""
+
+import json
+
+import msgspec
+
+from timmyd.core.model import iso
+from timmyd.engine import IntelligenceEngine
+from timmyd.report.data import (
+    Accuracy,
+    Ingest,
+    Report,
+    ReportInput,
+    SourceState,
+    Velocity,
+    build,
+)
+from timmyd.store.database import DAY_S
+
+_RECENT = 20
+
+
+def collect(engine: IntelligenceEngine, *, days: float | None = 7.0) -> Report:
+    """The report over the last `days` days, or with None over all that is kept.
+
+    Raises:
+        StoreError: The database cannot be read.
+    """
+    now = engine.clock()
+    database = engine.database
+    since = 0.0 if days is None else now - days * DAY_S
+    counters = database.counters()
+    failed = database.files(("failed",))
+    sources: dict[tuple[str, str], list[float]] = {}
+    for row in database.files():
+        sources.setdefault((row.house, row.source), []).append(row.read_at)
+    status = json.loads(database.state("status") or b"{}")
+    given = ReportInput(
+        at=now,
+        period_days=days,
+        houses=database.houses(),
+        counts=database.tool_counts(since),
+        turns=database.turn_counts(since),
+        models=database.get_model_performance(),
+        document=engine.policy_document(revision=engine.revision, now=now),
+        adaptations=database.get_adaptations(_RECENT),
+        velocity=msgspec.convert(engine.velocity(now), Velocity),
+        accuracy=msgspec.convert(engine.accuracy(), Accuracy),
+        ingest=Ingest(
+            sessions=database.lineages(),
+            executions=counters.get("executions", 0),
+            duplicates=counters.get("duplicates", 0),
+            files_failed=len(failed),
+            files_ignored=int(status.get("ignored", 0)),
+            by_source={
+                name.removeprefix("source."): n
+                for name, n in sorted(counters.items())
+                if name.startswith("source.")
+            },
+        ),
+        sources=[
+            SourceState(
+                house=house,
+                source=source,
+                files=len(reads),
+                last_read=iso(max(reads, default=None)),
+            )
+            for (house, source), reads in sorted(sources.items())
+        ],
+    )
+    return build(given)

@@ -1,0 +1,212 @@
+"""PURE: the intelligence report as data: figures from the store and the policy, put in one order (CONTRACT §5)."""
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import msgspec
+
+from timmyd.core.model import AdaptationEvent, ModelPerformance, iso
+from timmyd.report.tally import INTERVAL, Model, Tool, by_outcome, grouped, mean, success, tally
+from timmyd.store.queries import ToolCount
+
+
+class HousePerformance(msgspec.Struct, frozen=True, kw_only=True):
+    """A house; the fields of the original, and what they are made of."""
+
+    house: str
+    period_days: float | None
+    total_executions: int
+    successes: int
+    success_rate: float | None
+    interval: tuple[float, float] | None
+    avg_latency_ms: float | None
+    avg_confidence: float | None
+    outcomes: Mapping[str, int]
+    turns: int
+    turns_completed: int
+
+
+class Velocity(msgspec.Struct, frozen=True, kw_only=True):
+    """The last days against those before. `velocity`: accelerating, stable, declining; None: too little."""
+
+    recent_success_rate: float | None = None
+    previous_success_rate: float | None = None
+    improvement: float | None = None
+    interval: tuple[float, float] | None = None
+    velocity: str | None = None
+
+
+class CalibrationBin(msgspec.Struct, frozen=True, kw_only=True):
+    """Predictions that said about the same: what they said on average, and what happened."""
+
+    predicted: float
+    observed: float
+    samples: int
+
+
+class Accuracy(msgspec.Struct, frozen=True, kw_only=True):
+    """How good predictions were, each made before its call was learned from. None: none yet."""
+
+    brier: float | None = None
+    log_loss: float | None = None
+    baseline_brier: float | None = None
+    calibration: Sequence[CalibrationBin] = ()
+    samples: int = 0
+
+
+class Ingest(msgspec.Struct, frozen=True, kw_only=True):
+    """What was taken in, over all time; `by_source` counts executions by where they were first seen."""
+
+    sessions: int = 0
+    executions: int = 0
+    duplicates: int = 0
+    files_failed: int = 0
+    files_ignored: int = 0
+    by_source: Mapping[str, int] = msgspec.field(default_factory=dict)
+
+
+class SourceState(msgspec.Struct, frozen=True, kw_only=True):
+    """A source of a house: how many files it had, when the last was read (ISO), what is wrong with it."""
+
+    house: str
+    source: str
+    files: int = 0
+    last_read: str | None = None
+    note: str | None = None
+
+
+class ReportInput(msgspec.Struct, frozen=True, kw_only=True):
+    """All that the report is made of, read at one instant.
+
+    Attributes:
+        at: Unix seconds.
+        period_days: How far `counts` and `turns` reach back; None: all that is kept.
+        houses: All known houses, also those without a call.
+        counts: Sums by house, tool, shape, model and task type.
+        turns: (turns, completed turns) by house.
+        models: Performance over all time, for tokens and cost.
+        document: The policy document as it would be published now (CONTRACT §3).
+        adaptations: Newest first.
+    """
+
+    at: float
+    period_days: float | None = 7.0
+    houses: Sequence[str] = ()
+    counts: Sequence[ToolCount] = ()
+    turns: Mapping[str, tuple[int, int]] = msgspec.field(default_factory=dict)
+    models: Sequence[ModelPerformance] = ()
+    document: Mapping[str, Any] = msgspec.field(default_factory=dict)
+    adaptations: Sequence[AdaptationEvent] = ()
+    velocity: Velocity = Velocity()
+    accuracy: Accuracy = Accuracy()
+    ingest: Ingest = Ingest()
+    sources: Sequence[SourceState] = ()
+
+
+class Report(msgspec.Struct, frozen=True, kw_only=True):
+    """The intelligence report. Encoded by msgspec it is what `report --json` prints.
+
+    Attributes:
+        revision: Of the policy; 0 before the first.
+        models: By task type, then calls; `choices` and `routes` are what is published of them.
+        breakers: Those that are not closed.
+    """
+
+    timestamp: str | None
+    period_days: float | None
+    interval_method: str = INTERVAL
+    revision: int
+    mode: str | None
+    data_through: str | None
+    house_performance: Mapping[str, HousePerformance]
+    tools: Sequence[Tool]
+    models: Sequence[Model]
+    choices: Mapping[str, Mapping[str, Any]]
+    routes: Mapping[str, Mapping[str, Any]]
+    current_policies: Mapping[str, Mapping[str, float]]
+    why: Mapping[str, Mapping[str, Any]]
+    trials: Sequence[Mapping[str, Any]]
+    breakers: Sequence[Mapping[str, Any]]
+    recent_adaptations: Sequence[AdaptationEvent]
+    learning_velocity: Velocity
+    prediction_accuracy: Accuracy
+    ingest: Ingest
+    sources: Sequence[SourceState]
+
+
+def build(given: ReportInput) -> Report:
+    """Put the report together."""
+    document = given.document
+    tools = [
+        Tool(house=house, tool=tool, **tally(rows))
+        for (house, tool), rows in grouped(given.counts, lambda row: (row.house, row.tool))
+    ]
+    return Report(
+        timestamp=iso(given.at),
+        period_days=given.period_days,
+        revision=document.get("revision", 0),
+        mode=document.get("mode"),
+        data_through=document.get("data_through"),
+        house_performance=_houses(given),
+        tools=sorted(tools, key=lambda tool: (-tool.total, tool.house, tool.tool)),
+        models=_models(given),
+        choices=document.get("models", {}),
+        routes=document.get("routes", {}),
+        current_policies=document.get("policies", {}),
+        why=document.get("why", {}),
+        trials=document.get("trials", ()),
+        breakers=[b for b in document.get("breakers", ()) if b.get("state") != "closed"],
+        recent_adaptations=given.adaptations,
+        learning_velocity=given.velocity,
+        prediction_accuracy=given.accuracy,
+        ingest=given.ingest,
+        sources=given.sources,
+    )
+
+
+def to_json(report: Report) -> str:
+    """What `report --json` prints. ASCII only, so that no name from a session can act on a terminal."""
+    return json.dumps(msgspec.to_builtins(report), ensure_ascii=True, allow_nan=False)
+
+
+def _houses(given: ReportInput) -> dict[str, HousePerformance]:
+    by_house = {house: rows for (house,), rows in grouped(given.counts, lambda row: (row.house,))}
+    found: dict[str, HousePerformance] = {}
+    for house in sorted({*given.houses, *by_house}):
+        rows = by_house.get(house, [])
+        outcomes = by_outcome(rows)
+        rate, interval = success(outcomes)
+        turns, completed = given.turns.get(house, (0, 0))
+        found[house] = HousePerformance(
+            house=house,
+            period_days=given.period_days,
+            total_executions=sum(outcomes.values()),
+            successes=outcomes["ok"],
+            success_rate=rate,
+            interval=interval,
+            avg_latency_ms=mean(rows, lambda row: (row.latency_ms, row.latency_n)),
+            avg_confidence=mean(rows, lambda row: (row.confidence, row.confidence_n)),
+            outcomes=outcomes,
+            turns=turns,
+            turns_completed=completed,
+        )
+    return found
+
+
+def _models(given: ReportInput) -> list[Model]:
+    ever = {(model.model, model.task_type): model for model in given.models}
+    named = [row for row in given.counts if row.model]
+    found: list[Model] = []
+    for (model, task), rows in grouped(named, lambda row: (row.model, row.task)):
+        known = ever.get((model, task))
+        found.append(
+            Model(
+                model=model,
+                task_type=task,
+                avg_tokens=known.avg_tokens if known else None,
+                cost_per_call=known.cost_per_call if known else None,
+                **tally(rows, against=("rejected",)),
+            )
+        )
+    return sorted(found, key=lambda item: (item.task_type, -item.total, item.model))

@@ -1,0 +1,290 @@
+"""The intelligence report for a terminal: made for 80 columns, readable without colour.
+
+Everything is a `rich.text.Text`, never markup: names come from sessions and are hostile.
+"""
+
+from collections.abc import Iterable
+from typing import Any
+
+from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
+from rich.measure import Measurement
+from rich.padding import Padding
+from rich.table import Table
+from rich.text import Text
+
+from timmyd.report import words
+from timmyd.report.data import Report
+from timmyd.report.sentences import accuracy_sentence, velocity_sentence
+from timmyd.report.tally import Tally
+
+_MOST_ROWS = 12
+_MOST_EVENTS = 8
+_GOOD = 0.8
+_POOR = 0.5
+_TRACK = 21
+_NAME = 26
+
+
+class Whisker:
+    """A rate on a track from 0 to 100 %, with its interval: `····━━●━━·····`."""
+
+    def __init__(self, rate: float | None, interval: tuple[float, float] | None) -> None:
+        self.rate = rate
+        self.interval = interval
+
+    def __rich_measure__(self, console: Console, options: ConsoleOptions) -> Measurement:
+        """As wide as the track."""
+        return Measurement(_TRACK, _TRACK)
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        """Plain signs where the terminal has no others."""
+        empty, span, point = (".", "=", "o") if options.ascii_only else ("·", "━", "●")
+        text = Text(empty * _TRACK, style="dim")
+        if self.rate is not None and self.interval is not None:
+            low, at, high = (
+                round(x * (_TRACK - 1)) for x in (self.interval[0], self.rate, self.interval[1])
+            )
+            colour = _colour(self.rate)
+            text = Text.assemble(
+                (empty * low, "dim"),
+                (span * (at - low), colour),
+                (point, f"bold {colour}"),
+                (span * (high - at), colour),
+                (empty * (_TRACK - 1 - high), "dim"),
+            )
+        yield text
+
+
+def render(report: Report) -> RenderableType:
+    """The whole report. Give it to `Console.print`; without a terminal rich leaves out the colours."""
+    parts: list[RenderableType] = [_head(report)]
+    for section in (
+        _now, _houses, _tools, _models, _policies, _adaptations, _learning, _intake,
+    ):  # fmt: skip
+        parts.extend(section(report))
+    return Group(*parts)
+
+
+def _head(report: Report) -> RenderableType:
+    title = Table.grid(expand=True)
+    title.add_column()
+    title.add_column(justify="right")
+    title.add_row(
+        Text("timmyd intelligence report", style="bold"),
+        Text(words.moment(report.timestamp), style="dim"),
+    )
+    line = words.period(report.period_days)
+    if report.revision:
+        line += f", policy revision {report.revision} ({words.name(report.mode)})"
+    if report.data_through:
+        line += f", newest evidence {words.ago(report.data_through, report.timestamp)}"
+    return Group(title, Text(line, style="dim"))
+
+
+def _section(title: str, body: RenderableType, note: str | None = None) -> list[RenderableType]:
+    parts: list[RenderableType] = [
+        Text(),
+        Text(title, style="bold cyan"),
+        Padding(body, (0, 0, 0, 2), expand=False),
+    ]
+    if note:
+        parts.append(Padding(Text(note, style="dim"), (0, 0, 0, 2), expand=False))
+    return parts
+
+
+def _table(*columns: tuple[str, str]) -> Table:
+    """A table without lines; each column a heading and `<` or `>`."""
+    table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim", pad_edge=False)
+    for heading, side in columns:
+        justify: Any = "right" if side == ">" else "left"
+        table.add_column(Text(heading), justify=justify, no_wrap=side != "~", overflow="ellipsis")
+    return table
+
+
+def _colour(rate: float | None) -> str:
+    if rate is None:
+        return "dim"
+    return "green" if rate >= _GOOD else "yellow" if rate >= _POOR else "red"
+
+
+def _rate(rate: float | None) -> Text:
+    return Text(words.percent(rate), style=_colour(rate))
+
+
+def _name(text: object, longest: int = _NAME) -> Text:
+    return Text(words.name(text, longest))
+
+
+def _dim(text: str) -> Text:
+    return Text(text, style="dim")
+
+
+def _now(report: Report) -> list[RenderableType]:
+    """What is out of the ordinary at this moment; nothing, if nothing is."""
+    lines: list[RenderableType] = []
+    for breaker in report.breakers:
+        half = breaker.get("state") == "half_open"
+        lines.append(
+            Text.assemble(
+                ("half open  " if half else "open       ", "bold yellow" if half else "bold red"),
+                words.name(breaker.get("house")),
+                " / ",
+                words.name(breaker.get("tool") or breaker.get("model")),
+                (f"  {words.name(breaker.get('reason') or '', 80)}", ""),
+                (f", since {words.ago(breaker.get('since'), report.timestamp)}", "dim"),
+            )
+        )
+    lines.extend(
+        Text.assemble(
+            ("on trial   ", "bold magenta"),
+            words.name(trial.get("policy"), 64),
+            f"  {words.number(trial.get('old'))} against {words.number(trial.get('new'))}",
+            (f", now the {words.name(trial.get('arm'))} one", "dim"),
+        )
+        for trial in report.trials
+    )
+    return _section("Now", Group(*lines)) if lines else []
+
+
+def _houses(report: Report) -> list[RenderableType]:
+    if not report.house_performance:
+        hint = (
+            "No house yet. timmyd finds Hermes homes by itself; `timmyd check` says where it looks."
+        )
+        return _section("Houses", Text(hint))
+    table = _table(("", "<"), ("calls", ">"), ("success", ">"), ("0 to 100 %", "<"), ("interval", "<"), ("mean time", ">"))  # fmt: skip
+    for house in report.house_performance.values():
+        if not house.total_executions:
+            table.add_row(_name(house.house), _dim("0"), Text(), _dim("no data yet"))
+            continue
+        table.add_row(
+            _name(house.house),
+            Text(words.count(house.total_executions)),
+            _rate(house.success_rate),
+            Whisker(house.success_rate, house.interval),
+            _dim(words.interval(house.interval)),
+            Text(words.latency(house.avg_latency_ms)),
+        )
+    return _section("Houses", table)
+
+
+def _tools(report: Report) -> list[RenderableType]:
+    shown = report.tools[:_MOST_ROWS]
+    if not shown:
+        return []
+    table = _table(("", "<"), ("", "<"), ("calls", ">"), ("success", ">"), ("interval", "<"), ("median", ">"), ("95 %", ">"))  # fmt: skip
+    for tool in shown:
+        table.add_row(
+            _name(tool.house, 12),
+            _name(tool.tool, 20),
+            Text(words.count(tool.total)),
+            _rate(tool.success_rate),
+            _dim(words.interval(tool.interval)),
+            Text(words.latency(tool.latency_ms.p50)),
+            Text(words.latency(tool.latency_ms.p95)),
+        )
+    rest = len(report.tools) - len(shown)
+    note = _unrated(report.tools)
+    more = [f"{words.plural(rest, 'more tool')} in --json"] if rest else []
+    return _section("Tools", table, ". ".join([*note, *more]) or None)
+
+
+def _unrated(tools: Iterable[Tally]) -> list[str]:
+    """The calls that are counted and shown, not rated."""
+    sums = {
+        name: sum(getattr(tool, name) for tool in tools)
+        for name in ("blocked", "cancelled", "rejected", "unknown")
+    }
+    found = [f"{words.count(n)} {name}" for name, n in sums.items() if n]
+    return ["Not rated: " + ", ".join(found)] if found else []
+
+
+def _models(report: Report) -> list[RenderableType]:
+    if not report.models:
+        return []
+    table = _table(("", "<"), ("", "<"), ("calls", ">"), ("success", ">"), ("interval", "<"), ("median", ">"), ("", "<"))  # fmt: skip
+    for model in report.models[:_MOST_ROWS]:
+        chosen = report.choices.get(model.task_type, {}).get("model") == model.model
+        table.add_row(
+            _name(model.task_type, 8),
+            _name(model.model, 24),
+            Text(words.count(model.total)),
+            _rate(model.success_rate),
+            _dim(words.interval(model.interval)),
+            Text(words.latency(model.latency_ms.p50)),
+            Text("chosen", style="green") if chosen else Text(),
+        )
+    rest = len(report.models) - _MOST_ROWS
+    return _section("Models", table, f"{rest} more in --json" if rest > 0 else None)
+
+
+def _policies(report: Report) -> list[RenderableType]:
+    table = _table(("", "<"), ("value", ">"), ("default", ">"), ("", "~"))
+    for owner, keys in report.current_policies.items():
+        for key, value in keys.items():
+            why = report.why.get(f"{owner}.{key}", {})
+            default = why.get("default")
+            moved = default is not None and default != value
+            pinned = "pinned" if why.get("pinned") else ""
+            since = f"since {words.ago(why.get('since'), report.timestamp)}" if moved else ""
+            table.add_row(
+                Text(words.name(f"{owner}.{key}", 45)),
+                Text(words.number(value), style="bold" if moved else ""),
+                _dim(words.number(default)),
+                _dim(", ".join(part for part in (pinned, since) if part)),
+            )
+    return _section("Policies", table) if table.row_count else []
+
+
+def _adaptations(report: Report) -> list[RenderableType]:
+    if not report.recent_adaptations:
+        return _section("Changes", Text("None. A change needs evidence, and none called for one."))
+    lines: list[RenderableType] = []
+    for event in report.recent_adaptations[:_MOST_EVENTS]:
+        key = str(event.change_type).removeprefix("policy.")
+        lines.append(
+            Text.assemble(
+                (f"{words.ago(event.timestamp, report.timestamp):<15} ", "dim"),
+                (words.name(event.kind, 16).replace("_", " "), "bold"),
+                f"  {words.name(key, 45)}  {words.number(event.old_value)} to {words.number(event.new_value)}",
+            )
+        )
+        lines.append(
+            Padding(Text(words.name(event.reason, 240), style="dim"), (0, 0, 0, 16), expand=False)
+        )
+    return _section("Changes", Group(*lines))
+
+
+def _learning(report: Report) -> list[RenderableType]:
+    return _section(
+        "Learning", Group(Text(velocity_sentence(report)), Text(accuracy_sentence(report)))
+    )
+
+
+def _intake(report: Report) -> list[RenderableType]:
+    taken = report.ingest
+    lines: list[RenderableType] = [
+        Text(
+            f"{words.plural(taken.executions, 'execution')} of {words.plural(taken.sessions, 'session')}, "
+            f"each counted once; {words.plural(taken.duplicates, 'repeat')} recognised."
+        )
+    ]
+    if taken.by_source:
+        parts = [f"{words.name(source)} {words.count(n)}" for source, n in taken.by_source.items()]
+        lines.append(_dim("First seen in: " + ", ".join(parts)))
+    if taken.files_failed or taken.files_ignored:
+        lines.append(
+            Text(
+                f"{words.plural(taken.files_failed, 'file')} failed, {words.count(taken.files_ignored)}"
+                " ignored; `timmyd status` says which and why.",
+                style="yellow" if taken.files_failed else "dim",
+            )
+        )
+    lines.extend(
+        Text(
+            f"{words.name(source.house)} / {words.name(source.source)}: {words.name(source.note, 120)}"
+        )
+        for source in report.sources
+        if source.note
+    )
+    return _section("Taken in", Group(*lines))

@@ -1,0 +1,1 @@
+"""The only room with a loop, signals, the watchdog and sd_notify."""

@@ -1,0 +1,287 @@
+"""Events as structlog records: native fields in the journal, JSON lines elsewhere, console on a terminal.
+
+`EVENTS` is the list of all event names; the logger knows no others. Nothing that a session said is
+trusted here: whatever a value holds, it can neither start a line, nor forge a field, nor move a cursor.
+"""
+
+import json
+import os
+import sys
+from collections import OrderedDict
+from collections.abc import Callable, Hashable, Mapping, MutableMapping
+from datetime import UTC, datetime
+from typing import Any, Final, NamedTuple, TextIO
+
+import structlog
+
+from timmyd import clock
+from timmyd.service.journal import Journal, is_journal
+
+LEVELS: Final = {"debug": 7, "info": 6, "notice": 5, "warning": 4, "error": 3, "critical": 2}
+"""Level names and their syslog priorities."""
+
+_BOLD: Final = "\x1b[1m"
+_RESET: Final = "\x1b[0m"
+_QUOTE: Final = r"\""
+
+VALUE_MOST: Final = 400
+"""Characters of one value in a line that people read."""
+
+
+class Event(NamedTuple):
+    """What an event name stands for."""
+
+    level: str
+    meaning: str
+
+
+EVENTS: Final[Mapping[str, Event]] = {
+    "daemon_started": Event("info", "The process is up and begins to load settings and state."),
+    "daemon_ready": Event("info", "Settings, database, watcher and first policy stand."),
+    "daemon_stopping": Event("info", "A signal asked for the end; the open file is finished first."),
+    "daemon_stopped": Event("info", "Everything is closed; the process ends with the given status."),
+    "daemon_failed": Event("critical", "An error that nobody foresaw ends the process."),
+    "settings_loaded": Event("info", "The settings were read and are in force."),
+    "settings_reloaded": Event("info", "The settings were read again and are in force."),
+    "settings_refused": Event("error", "The settings have problems; the old ones stay in force."),
+    "directory_appeared": Event("info", "A directory of sessions can be read."),
+    "directory_vanished": Event("warning", "A directory of sessions is gone; nothing is forgotten."),
+    "directory_refused": Event("warning", "A directory of sessions is there and may not be read."),
+    "backlog_started": Event("info", "Files wait that were written while nobody looked."),
+    "backlog_done": Event("info", "Every file that waited has been read."),
+    "scan_done": Event("debug", "Every directory was looked at."),
+    "scan_failed": Event("warning", "A directory could not be looked at; the next scan tries again."),
+    "file_taken": Event("debug", "A file was read and its new executions are committed."),
+    "file_ignored": Event("debug", "A file is none of the sources and was not read."),
+    "file_refused": Event("warning", "A file was not opened: a link, a FIFO, too large, not theirs."),
+    "file_failed": Event("warning", "A file could not be taken in; it is tried again when it changes."),
+    "session_rewritten": Event("debug", "A session was shortened or rewritten; what was counted stays."),
+    "house_contradicted": Event("warning", "A file claims another house than its place gives it."),
+    "tick_done": Event("debug", "Rules and trials looked at the evidence."),
+    "tick_delayed": Event("warning", "A tick began later than a whole tick after its time."),
+    "rule_failed": Event("error", "A rule raised an error; the other rules went on."),
+    "adaptation_made": Event("notice", "A policy was changed, on the evidence given."),
+    "trial_started": Event("notice", "A change is tried, old against new in random blocks."),
+    "trial_ended": Event("notice", "A trial is over: the change is kept or taken back."),
+    "adaptation_reverted": Event("notice", "A change was taken back."),
+    "breaker_opened": Event("warning", "A tool fails so often that a house should not call it."),
+    "breaker_half_opened": Event("info", "A broken tool may be probed."),
+    "breaker_closed": Event("notice", "A broken tool works again."),
+    "order_carried_out": Event("notice", "An operator's order was carried out."),
+    "order_refused": Event("warning", "An operator's order could not be carried out."),
+    "policy_published": Event("debug", "The policy file was replaced."),
+    "publish_failed": Event("error", "The policy file could not be replaced; the old one stays."),
+    "metrics_failed": Event("warning", "The metrics file could not be replaced; the old one stays."),
+    "store_failed": Event("error", "The database refused an operation."),
+    "store_recovered": Event("info", "The database takes operations again."),
+    "store_migrated": Event("notice", "The database was brought to this version's schema."),
+    "store_pruned": Event("debug", "Old executions were removed; their counts stay in the hours."),
+    "observer_started": Event("info", "Directory events are on their way."),
+    "observer_restarted": Event("warning", "The thread that gets directory events had died."),
+    "observer_replaced": Event("warning", "inotify has no room; directories are polled instead."),
+    "observer_overflowed": Event("info", "Directory events were lost; a scan makes up for them."),
+}  # fmt: skip
+
+
+class UnknownEventError(Exception):
+    """A name that `EVENTS` does not have: a mistake in timmyd itself."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f"{name!r} is no event; add it to timmyd.service.logs.EVENTS")
+
+
+class EventLogger(structlog.BoundLoggerBase):
+    """Logs events by name; the level comes from `EVENTS`, so one event has one level everywhere."""
+
+    def event(self, name: str, /, **fields: object) -> None:
+        """Log the event `name` with its fields; a field that is None is left out."""
+        self._proxy_to_logger("msg", name, **fields)
+
+
+class Once:
+    """Says of a repeated finding whether it is new: one log line a file, until the file changes."""
+
+    def __init__(self, most: int = 10_000) -> None:
+        self._most = most
+        self._seen: OrderedDict[Hashable, Hashable] = OrderedDict()
+
+    def first(self, key: Hashable, version: Hashable = None) -> bool:
+        """True the first time for this `version` of `key`; remembers the latest `most` keys."""
+        if key in self._seen and self._seen[key] == version:
+            return False
+        self._seen[key] = version
+        self._seen.move_to_end(key)
+        if len(self._seen) > self._most:
+            self._seen.popitem(last=False)
+        return True
+
+    def forget(self, key: Hashable) -> bool:
+        """The trouble is over; returns whether there was one."""
+        missing = object()
+        return self._seen.pop(key, missing) is not missing
+
+
+def configure(
+    level: str = "info",
+    format: str = "auto",  # noqa: A002 - the name of the setting
+    env: Mapping[str, str] = os.environ,
+    stream: TextIO | None = None,
+    *,
+    now: clock.Clock = clock.now,
+    journal: Callable[[], Journal] = Journal,
+    strict: bool = False,
+) -> EventLogger:
+    """The logger to hand to whoever logs; nothing global is changed.
+
+    Args:
+        level: Events below it are left out; a key of `LEVELS`.
+        format: `auto`, `journal`, `json` or `console`. `auto` is the journal's own protocol if
+            `stream` leads to the journal, console on a terminal, JSON lines elsewhere.
+        env: For `JOURNAL_STREAM` and `NO_COLOR`.
+        stream: Where lines go, by default stderr.
+        now: Stamps the lines; the journal has a stamp of its own.
+        journal: Opens the journal's socket; a seam for tests.
+        strict: An unknown event name raises `UnknownEventError` (tests) instead of being logged as
+            a warning: in production a wrong name must not end the service.
+    """
+    out = sys.stderr if stream is None else stream
+    in_journal = is_journal(env, out)
+    if format == "auto":
+        format = "journal" if in_journal else "console" if out.isatty() else "json"  # noqa: A001
+    processors: list[Any] = [_level(LEVELS[level], strict=strict)]
+    if format == "journal":
+        return _wrap(_JournalSink(journal()), [*processors, _to_journal])
+    processors.append(_stamp(now))
+    if format == "console":
+        colors = out.isatty() and not env.get("NO_COLOR")
+        return _wrap(_LineSink(out), [*processors, _to_line(colors=colors)])
+    return _wrap(_LineSink(out), [*processors, _to_json(priorities=in_journal)])
+
+
+def silent(*, strict: bool = True) -> EventLogger:
+    """A logger that writes nothing, yet refuses unknown names: for tests and for the library."""
+    return captured([], strict=strict)
+
+
+def captured(into: list[dict[str, Any]], *, strict: bool = True) -> EventLogger:
+    """A logger that appends each event to `into` as a dict with `event` and `level`: for tests."""
+
+    def keep(_logger: object, _method: str, event: MutableMapping[str, Any]) -> str:
+        into.append(dict(event))
+        raise structlog.DropEvent
+
+    return _wrap(_LineSink(sys.stderr), [_level(LEVELS["debug"], strict=strict), keep])
+
+
+def printable(value: object, most: int = VALUE_MOST) -> str:
+    r"""`value` as one line that a terminal cannot be steered by, and that no other text becomes.
+
+    Everything but printable characters is written as `\xNN`, `\uNNNN` or `\UNNNNNNNN`: control characters,
+    line and paragraph separators, marks that turn the direction of writing, broken surrogates.
+    """
+    text = value if isinstance(value, str) else str(value)
+    if len(text) > most:
+        text = f"{text[: most - 1]}…"
+    if text.isprintable() and "\\" not in text:
+        return text
+    return "".join(c if c.isprintable() and c != "\\" else ascii(c)[1:-1] for c in text)
+
+
+def message(event: Mapping[str, Any]) -> str:
+    """The line that `journalctl` shows: the event's name, then its fields; values with spaces quoted."""
+    parts = [str(event["event"])]
+    for key, value in event.items():
+        if key not in {"event", "level", "timestamp"}:
+            text = printable(value)
+            plain = text and not any(c in text for c in ' "=')
+            parts.append(f"{key}={text}" if plain else f'{key}="{text.replace(chr(34), _QUOTE)}"')
+    return " ".join(parts)
+
+
+class _LineSink:
+    """Writes finished lines; a reader that went away must not end the service."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def msg(self, line: str) -> None:
+        try:
+            self._stream.write(line + "\n")
+            self._stream.flush()
+        except (OSError, ValueError):  # ValueError: the stream was closed
+            return
+
+
+class _JournalSink:
+    def __init__(self, journal: Journal) -> None:
+        self._journal = journal
+
+    def msg(self, **fields: object) -> None:
+        self._journal.send(fields)
+
+
+def _wrap(sink: object, processors: list[Any]) -> EventLogger:
+    logger: EventLogger = structlog.wrap_logger(
+        sink, processors=processors, wrapper_class=EventLogger, context_class=dict
+    ).bind()
+    return logger
+
+
+def _level(threshold: int, *, strict: bool) -> Callable[..., MutableMapping[str, Any]]:
+    def add(
+        _logger: object, _method: str, event: MutableMapping[str, Any]
+    ) -> MutableMapping[str, Any]:
+        name = str(event["event"])
+        known = EVENTS.get(name)
+        if known is None and strict:
+            raise UnknownEventError(name)
+        level = "warning" if known is None else known.level
+        if LEVELS[level] > threshold:
+            raise structlog.DropEvent
+        return {"event": name, "level": level} | {
+            key: value
+            for key, value in event.items()
+            if value is not None and key not in {"event", "level"}
+        }
+
+    return add
+
+
+def _stamp(now: clock.Clock) -> Callable[..., MutableMapping[str, Any]]:
+    def add(
+        _logger: object, _method: str, event: MutableMapping[str, Any]
+    ) -> MutableMapping[str, Any]:
+        at = datetime.fromtimestamp(now(), UTC).isoformat(timespec="milliseconds")
+        return {"timestamp": at.replace("+00:00", "Z")} | dict(event)
+
+    return add
+
+
+def _to_line(*, colors: bool) -> Callable[..., str]:
+    def render(_logger: object, _method: str, event: MutableMapping[str, Any]) -> str:
+        level = f"{event['level']:<8}"
+        if colors and LEVELS[event["level"]] <= LEVELS["warning"]:
+            level = f"{_BOLD}{level}{_RESET}"
+        return f"{event['timestamp']} {level} {message(event)}"
+
+    return render
+
+
+def _to_json(*, priorities: bool) -> Callable[..., str]:
+    def render(_logger: object, _method: str, event: MutableMapping[str, Any]) -> str:
+        line = json.dumps(event, default=str, ensure_ascii=True)  # escapes all but plain ASCII
+        return f"<{LEVELS[event['level']]}>{line}" if priorities else line
+
+    return render
+
+
+def _to_journal(
+    _logger: object, _method: str, event: MutableMapping[str, Any]
+) -> tuple[tuple[()], dict[str, object]]:
+    fields: dict[str, object] = {
+        "MESSAGE": message(event),
+        "PRIORITY": LEVELS[event["level"]],
+        "SYSLOG_IDENTIFIER": "timmyd",
+    }
+    fields |= {f"TIMMY_{key.upper()}": value for key, value in event.items() if key != "level"}
+    return (), fields

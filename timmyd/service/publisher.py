@@ -1,0 +1,62 @@
+"""Publishes the engine's document when it says something new, or before the last one expires."""
+
+import json
+from contextlib import suppress
+from pathlib import Path
+
+from timmyd.core.document import content_digest_without_times, encode
+from timmyd.engine import IntelligenceEngine
+from timmyd.errors import PublishError
+from timmyd.service.publish import REAL_DISK, Disk, publish
+
+
+class Publisher:
+    """Owns the policy file.
+
+    Attributes:
+        revision: Of the newest document; 0 before the first.
+        published_at: Unix seconds; None before the first.
+    """
+
+    def __init__(self, engine: IntelligenceEngine, target: Path, *, disk: Disk = REAL_DISK) -> None:
+        self.engine = engine
+        self.target = target
+        self.revision = max(engine.revision, _revision_in(target))
+        self.published_at: float | None = None
+        self._disk = disk
+        self._content: str | None = None
+
+    def publish(self, now: float, *, life_s: float) -> bool:
+        """Publish if there is a reason to; True if the file was replaced.
+
+        The revision is in the database before it is in the file, so that no revision is ever used
+        twice, whenever the process dies.
+
+        Raises:
+            PublishError: The old file stands; the next call tries again.
+        """
+        revision = self.revision + 1
+        document = self.engine.policy_document(revision=revision, now=now)
+        content = content_digest_without_times(document)
+        fresh = self.published_at is not None and 0 <= now - self.published_at < life_s / 2
+        if content == self._content and fresh and self.target.exists():
+            return False
+        self.engine.announce(revision, now=now)
+        self.revision = revision
+        try:
+            self.target.parent.mkdir(parents=True, exist_ok=True)
+            publish(encode(document), self.target, disk=self._disk)
+        except OSError as error:
+            raise PublishError(str(self.target), error.strerror or str(error)) from error
+        self.published_at = now
+        self._content = content
+        return True
+
+
+def _revision_in(target: Path) -> int:
+    """The revision of the file that is there; 0 if it is none of ours."""
+    with suppress(OSError, ValueError, TypeError, AttributeError, RecursionError):
+        revision = json.loads(target.read_bytes()).get("revision")
+        if isinstance(revision, int) and not isinstance(revision, bool) and 0 < revision < 1 << 53:
+            return revision
+    return 0

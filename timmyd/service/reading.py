@@ -1,0 +1,257 @@
+"""Reads what the inbox hands out into the database, in batches that end before the loop is late."""
+
+import os
+from pathlib import Path
+from typing import NamedTuple
+
+import msgspec
+import xxhash
+
+from timmyd.clock import Clock, monotonic
+from timmyd.errors import SessionError, StoreError
+from timmyd.ingest import Cursor, Ingest, Origin, Taken
+from timmyd.service.inbox import Inbox, Waiting, look_of, look_of_status
+from timmyd.service.logs import EventLogger, Once
+from timmyd.service.metrics import Metrics
+from timmyd.service.refusal import FileRefusedError, Reason
+from timmyd.store.batch import Batch, FileRow
+from timmyd.store.database import PatternDatabase
+
+SLICE_S = 0.05
+"""How long one batch reads on before it commits, in seconds."""
+
+_SLICE_EXECUTIONS = 4_000
+_BUFFER_BYTES = 1 << 20
+_BUFFER_MOST = 8
+
+_cursors = msgspec.msgpack.Decoder(Cursor)
+_encode = msgspec.msgpack.Encoder().encode
+
+
+class Progress(NamedTuple):
+    """What one slice of reading did."""
+
+    files: int
+    executions: int
+    amended: int
+
+
+class Reader:
+    """Opens, decodes, records. One file's trouble is that file's alone."""
+
+    def __init__(
+        self,
+        database: PatternDatabase,
+        ingest: Ingest,
+        inbox: Inbox,
+        *,
+        log: EventLogger,
+        metrics: Metrics,
+        clock: Clock,
+        largest_bytes: int,
+    ) -> None:
+        self.database = database
+        self.ingest = ingest
+        self.inbox = inbox
+        self.log = log
+        self.metrics = metrics
+        self.clock = clock
+        self.once = Once()
+        self._largest_bytes = largest_bytes
+        self._buffer = bytearray(_BUFFER_BYTES)
+
+    def read_slice(self, *, slice_s: float = SLICE_S) -> Progress:
+        """Read the files that are due until the slice is over, and commit.
+
+        Raises:
+            StoreError: Nothing of the slice stands; the files are still to be read.
+        """
+        first = self.inbox.next()
+        if first is None:
+            return Progress(0, 0, 0)
+        end = monotonic() + slice_s
+        taken_out = [first]
+        executions = amended = 0
+        try:
+            with self.database.batch() as batch:
+                while True:
+                    taken = self._read(batch, taken_out[-1])
+                    executions += taken.executions
+                    amended += taken.amended
+                    if monotonic() >= end or executions >= _SLICE_EXECUTIONS:
+                        break
+                    waiting = self.inbox.next()
+                    if waiting is None:
+                        break
+                    taken_out.append(waiting)
+        except StoreError:
+            for waiting in taken_out:
+                self.inbox.put_back(waiting)
+            raise
+        except Exception:  # noqa: BLE001 - hostile input: one file must not stop the work on all others
+            return self._read_one_by_one(taken_out)
+        for read in taken_out:
+            self.inbox.was_read(read)
+        return Progress(len(taken_out), executions, amended)
+
+    def _read_one_by_one(self, files: list[Waiting]) -> Progress:
+        """Read files of which one raised what nobody foresaw: that one is noted as failed."""
+        executions = amended = 0
+        for place, waiting in enumerate(files):
+            try:
+                try:
+                    with self.database.batch() as batch:
+                        taken = self._read(batch, waiting)
+                except StoreError:
+                    raise
+                except Exception as error:  # noqa: BLE001 - see above
+                    taken = Taken(0, 0, 0, {}, None)
+                    with self.database.batch() as batch:
+                        self._note_unforeseen(batch, waiting, error)
+            except StoreError:
+                for again in files[place:]:
+                    self.inbox.put_back(again)
+                raise
+            self.inbox.was_read(waiting)
+            executions += taken.executions
+            amended += taken.amended
+        return Progress(len(files), executions, amended)
+
+    def _note_unforeseen(self, batch: Batch, waiting: Waiting, error: Exception) -> None:
+        before = self.database.file(waiting.path)
+        found = SessionError("unforeseen", "$", f"reading it raised {type(error).__name__}")
+        self._failed(batch, self._row(waiting), found, before, "file_failed")
+
+    def _row(self, waiting: Waiting) -> FileRow:
+        device, inode, size, mtime_ns = look_of(waiting.entry)
+        return FileRow(
+            path=waiting.path,
+            house=waiting.folder.house,
+            source=waiting.source,
+            dev=device,
+            ino=inode,
+            size=size,
+            mtime_ns=mtime_ns,
+            read_at=self.clock(),
+        )
+
+    def _read(self, batch: Batch, waiting: Waiting) -> Taken:
+        began = monotonic()
+        now = self.clock()
+        path = waiting.path
+        row = self._row(waiting)
+        before = self.database.file(path)
+        cursor = None
+        if before is not None and before.cursor is not None:
+            cursor = _cursors.decode(before.cursor)
+        try:
+            taken = self._take(batch, waiting, row, cursor, now)
+        except FileRefusedError as refusal:
+            return self._failed(batch, row, refusal, before, "file_refused")
+        except SessionError as error:
+            return self._failed(batch, row, error, before, "file_failed")
+        if taken.cursor is None:
+            row.state, row.reason = "ignored", "no_messages"
+        else:
+            row.cursor = _encode(taken.cursor)
+        if taken.refused:
+            row.reason = max(taken.refused, key=lambda code: taken.refused[code])
+            row.detail = f"{sum(taken.refused.values())} lines could not be used"
+            for code, n in taken.refused.items():
+                self.metrics.rejected(code, count=n)
+        batch.save_file(row)
+        batch.count("duplicates", taken.duplicates)
+        batch.count(f"source.{waiting.source}", taken.executions)
+        self.once.forget(path)
+        self.metrics.file(waiting.source, row.state)
+        self.metrics.duplicates(waiting.source, taken.duplicates)
+        self.metrics.ingested(now, monotonic() - began)
+        if taken.executions or taken.amended:
+            self.log.event(
+                "file_taken",
+                house=row.house,
+                source=waiting.source,
+                file=os.fsdecode(path),
+                executions=taken.executions,
+                amended=taken.amended,
+            )
+        return taken
+
+    def _take(
+        self, batch: Batch, waiting: Waiting, row: FileRow, cursor: Cursor | None, now: float
+    ) -> Taken:
+        directory = waiting.folder.opened
+        if directory is None:
+            raise FileRefusedError(Reason.VANISHED, waiting.entry.name)
+        fd = directory.open(waiting.entry.name, largest_bytes=self._largest_bytes)
+        try:
+            status = os.fstat(fd)
+            row.dev, row.ino, row.size, row.mtime_ns = look_of_status(status)
+            offset = 0
+            if waiting.source == "telemetry" and cursor is not None:
+                cursor = cursor if _continues(fd, cursor) else Cursor()
+                offset = cursor.offset
+            data = self._content(fd, status.st_size - offset, offset)
+        finally:
+            os.close(fd)
+        origin = Origin(
+            home=str(waiting.folder.home),
+            house=waiting.folder.house,
+            source=waiting.source,
+            name=Path(waiting.entry.name).stem,
+            written_at=max(0.0, status.st_mtime_ns / 1e9),
+            now=now,
+        )
+        return self.ingest.take(batch, origin, data, cursor)
+
+    def _content(self, fd: int, size: int, offset: int) -> memoryview:
+        """The bytes of the file from `offset` on, in a buffer that the next file reuses.
+
+        Memory that was touched before costs a tenth of fresh memory.
+        """
+        if not size <= len(self._buffer) <= max(_BUFFER_MOST * size, _BUFFER_BYTES):
+            self._buffer = bytearray(max(size, _BUFFER_BYTES))
+        view = memoryview(self._buffer)
+        read = 0
+        try:
+            while read < size and (n := os.preadv(fd, [view[read:size]], offset + read)):
+                read += n
+        except OSError as error:
+            raise FileRefusedError.of(error, "") from error
+        return view[:read]
+
+    def _failed(
+        self, batch: Batch, row: FileRow, error: SessionError, before: FileRow | None, event: str
+    ) -> Taken:
+        """Note why a file was not taken; what was read of it before stands."""
+        row.state, row.reason, row.place, row.detail = (
+            "failed",
+            error.code,
+            error.place,
+            error.detail,
+        )
+        row.cursor = None if before is None else before.cursor
+        batch.save_file(row)
+        batch.count("files_failed")
+        self.metrics.file(row.source, "failed")
+        self.metrics.rejected(error.code)
+        if self.once.first(row.path, error.code):
+            self.log.event(
+                event,
+                house=row.house,
+                source=row.source,
+                file=os.fsdecode(row.path),
+                reason=error.code,
+                place=error.place,
+                detail=error.detail,
+            )
+        return Taken(0, 0, 0, {}, None)
+
+
+def _continues(fd: int, cursor: Cursor) -> bool:
+    """Whether the file still is the one that the cursor was left in: its inode may be another's now."""
+    try:
+        proof = os.pread(fd, cursor.proof_bytes, cursor.offset - cursor.proof_bytes)
+    except OSError:
+        return False
+    return len(proof) == cursor.proof_bytes and xxhash.xxh3_64_intdigest(proof) == cursor.proof

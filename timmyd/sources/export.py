@@ -1,0 +1,69 @@
+"""`hermes sessions export`: JSON Lines, a session a line with its messages, the same rows as `state.db`.
+
+An export holds what Hermes would show of a conversation, so calls that were compacted or undone
+are missing from it.
+"""
+
+from collections.abc import Iterator
+from typing import Any, Final, NamedTuple
+
+import msgspec
+
+from timmyd.errors import SessionError
+from timmyd.sources.messages import decode_lenient
+from timmyd.sources.state_db_rows import Row, SessionRow, to_row, to_session
+
+LONGEST_LINE: Final = 256 * 1024 * 1024
+
+
+class Exported(NamedTuple):
+    """One exported session, with the segments that it continues."""
+
+    rows: list[Row]
+    sessions: dict[str, SessionRow]
+
+
+_lines = msgspec.json.Decoder(dict[str, Any])
+
+
+def is_export(line: bytes) -> bool:
+    """Whether the first line of a file looks like that of an export."""
+    try:
+        value = _lines.decode(line)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return False
+    return isinstance(value.get("id"), str) and isinstance(value.get("messages"), list)
+
+
+def decode(line: bytes) -> Exported:
+    """One line of an export.
+
+    Raises:
+        SessionError: It is none; with code and place, never content.
+    """
+    if len(line) > LONGEST_LINE:
+        raise SessionError("line_too_long", f"byte {LONGEST_LINE}", "expected a shorter line")
+    value = decode_lenient(line, _lines)
+    segments = value.get("segments")
+    parts = segments if isinstance(segments, list) and segments else [value]
+    rows: list[Row] = []
+    sessions: dict[str, SessionRow] = {}
+    for part in parts:
+        if not isinstance(part, dict):
+            raise SessionError("wrong_type", "$.segments", "expected sessions")
+        session = to_session(part, ())
+        messages = part.get("messages")
+        if not session.id or not isinstance(messages, list):
+            raise SessionError("wrong_type", "$", "expected a session with an id and messages")
+        sessions[session.id] = session
+        rows.extend(_rows(messages, session.id))
+    return Exported(rows, sessions)
+
+
+def _rows(messages: list[Any], session_id: str) -> Iterator[Row]:
+    for place, message in enumerate(messages):
+        if isinstance(message, dict):
+            row = to_row(message)
+            row.session_id = session_id
+            row.id = row.id or -1 - place
+            yield row

@@ -1,0 +1,199 @@
+"""`session_*.json`: a conversation as Hermes rewrites it whole, so its read part is skipped by proof.
+
+With `indent=2` a raw newline cannot stand in a string and nested keys stand deeper, so the start of
+the messages and the end of the last settled one are found exactly, and xxh3_64 over the bytes
+between proves them unchanged. Any doubt falls back to decoding all of it.
+"""
+
+from datetime import datetime, tzinfo
+from typing import Any
+
+import msgspec
+import xxhash
+
+from timmyd.core.model import Checkpoint, Session
+from timmyd.core.register import hash_text, never_repeats
+from timmyd.errors import SessionError
+from timmyd.sources.messages import (
+    Content,
+    Conversation,
+    Message,
+    as_json,
+    converse,
+    decode_lenient,
+    text,
+)
+
+TAIL_FROM_BYTES = 256 * 1024
+"""Below this size decoding the whole file is cheaper than keeping a checkpoint."""
+
+_MESSAGES = b'\n  "messages": [\n'
+_PERSISTED = b'\n      "_db_persisted": true'
+_MESSAGE_END = b"\n    }"
+_NAIVE_ISO_MOST = 40
+
+
+class _Header(msgspec.Struct):
+    session_id: str
+    model: Any = None
+    platform: Any = None
+    session_start: Any = None
+    last_updated: Any = None
+
+
+class _Snapshot(_Header, kw_only=True):
+    messages: list[Message]
+
+
+class _Tail(msgspec.Struct):
+    messages: list[Message]
+
+
+_snapshots = msgspec.json.Decoder(_Snapshot)
+_headers = msgspec.json.Decoder(_Header)
+_tails = msgspec.json.Decoder(_Tail)
+
+
+def decode(
+    data: Content,
+    *,
+    zone: tzinfo | None = None,
+    resume: Checkpoint | None = None,
+) -> Session:
+    """Decode a snapshot, or only what grew after `resume` where that is proven to stand.
+
+    Args:
+        data: The whole file.
+        zone: In which its naive times are meant; None for the machine's own.
+        resume: The checkpoint that the last reading of this file gave.
+
+    Raises:
+        SessionError: The file is no snapshot; with code and place, never content.
+    """
+    if len(data) < TAIL_FROM_BYTES:
+        snapshot = decode_lenient(data, _snapshots)
+        return _session(snapshot, converse(snapshot.messages), zone)
+    start = _find(data, _MESSAGES) + len(_MESSAGES)
+    if start >= len(_MESSAGES):
+        if resume is not None and _stands(data, start, resume):
+            grown = _decode_tail(data, start, resume, zone)
+            if grown is not None:
+                return grown
+        snapshot = decode_lenient(data, _snapshots)
+        session = _session(snapshot, converse(snapshot.messages), zone)
+        session.checkpoint = _checkpoint(data, start, snapshot.messages, None)
+        return session
+    snapshot = decode_lenient(data, _snapshots)
+    return _session(snapshot, converse(snapshot.messages), zone)
+
+
+def _whole(data: Content) -> bytes | bytearray:
+    """What can be searched: a view is one of the start of a reused buffer."""
+    return data if isinstance(data, bytes) else data.obj  # type: ignore[return-value]
+
+
+def _find(data: Content, pattern: bytes, start: int = 0) -> int:
+    return _whole(data).find(pattern, start, len(data))
+
+
+def _stands(data: Content, start: int, resume: Checkpoint) -> bool:
+    end = start + resume.offset
+    return end < len(data) and (
+        xxhash.xxh3_64_intdigest(memoryview(data)[start:end]) == resume.digest
+    )
+
+
+def _decode_tail(
+    data: Content, start: int, resume: Checkpoint, zone: tzinfo | None
+) -> Session | None:
+    end = start + resume.offset
+    if bytes(data[end : end + 1]) == b",":
+        end += 1
+    try:
+        header = _headers.decode(bytes(data[: start - len(_MESSAGES)]).rstrip(b", \n") + b"}")
+        tail = _tails.decode(b'{"messages":[' + data[end:])
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return None
+    conversation = converse(tail.messages)
+    session = _session(header, conversation, zone)
+    session.resumed = resume
+    session.opening = None
+    if resume.compacted:
+        for call in session.calls:
+            call.compacted = True
+    session.checkpoint = _checkpoint(data, start, tail.messages, resume) or resume
+    return session
+
+
+def _checkpoint(
+    data: Content, start: int, messages: list[Message], resume: Checkpoint | None
+) -> Checkpoint | None:
+    """The end of the last message that Hermes will not rewrite any more.
+
+    A message without `_db_persisted` gets that key with the next writing.
+    """
+    last = len(messages) - 1
+    while last >= 0 and messages[last].persisted is not True:
+        last -= 1
+    if last < 0 or (last + 1 < len(messages) and messages[last + 1].role == "tool"):
+        return None
+    settled = messages[: last + 1]
+    mark = _whole(data).rfind(_PERSISTED, start, len(data))
+    end = _find(data, _MESSAGE_END, mark)
+    if mark < start or end < 0:
+        return None
+    end += len(_MESSAGE_END)
+    before = 0 if resume is None else resume.calls
+    return Checkpoint(
+        offset=end - start,
+        digest=xxhash.xxh3_64_intdigest(memoryview(data)[start:end]),
+        chain=0,
+        calls=before + sum(len(m.tool_calls or ()) for m in settled if m.role == "assistant"),
+        compacted=any(m.summary for m in settled) or (resume is not None and resume.compacted),
+    )
+
+
+def _session(header: _Header, conversation: Conversation, zone: tzinfo | None) -> Session:
+    if not header.session_id:
+        raise SessionError("wrong_type", "$.session_id", "expected a session id, found nothing")
+    return Session(
+        source="snapshot",
+        session_id=header.session_id,
+        model=text(header.model) or None,
+        platform=text(header.platform) or None,
+        started_at=local_time(header.session_start, zone),
+        updated_at=local_time(header.last_updated, zone),
+        start_key=text(header.session_start) or None,
+        turns=conversation.turns,
+        opening=opening(conversation),
+        calls=conversation.calls,
+    )
+
+
+def local_time(moment: Any, zone: tzinfo | None) -> float | None:
+    """Unix seconds of an ISO time; a naive one is local time of the machine. None for no time since 1970."""
+    if not isinstance(moment, str) or len(moment) > _NAIVE_ISO_MOST:
+        return None
+    try:
+        found = datetime.fromisoformat(moment)
+        if found.tzinfo is None and zone is not None:
+            found = found.replace(tzinfo=zone)
+        at = found.timestamp()
+        return at if at > 0 else None
+    except (ValueError, OverflowError, OSError):
+        return None
+
+
+def opening(conversation: Conversation) -> int | None:
+    """A hash of the first turn, its words, requests and results, once another turn follows it.
+
+    By it the copy that `/branch` makes is recognised where ids repeat. Where they do not, and
+    while there is one turn only, it is None.
+    """
+    calls = conversation.calls[: conversation.opening]
+    if not calls or never_repeats(calls[0].call_id):
+        return None
+    parts = list(conversation.opening_words)
+    for call in calls:
+        parts.extend((call.call_id, call.tool, as_json(call.arguments), as_json(call.content)))
+    return hash_text("\0".join(parts))

@@ -1,0 +1,360 @@
+"""Hermes' own `state.db`, read-only in the strict sense: no lock kept, no file made, none removed.
+
+A connection lives for one slice. While one is open, an agent that ends cannot clear its `-wal` away;
+so nothing is kept open between slices, and whether there is news is asked of the file system alone.
+How SQLite is told to open depends on what lies there, because `mode=ro` makes the `-wal` and `-shm`
+that it does not find, and `immutable=1` does not see a `-wal`:
+
+| the database | opened with |
+|---|---|
+| WAL mode, no `-wal` | `mode=ro&immutable=1`; what was read counts only if no `-wal` came meanwhile |
+| WAL mode, `-wal` and `-shm` | `mode=ro&readonly_shm=1` |
+| WAL mode, `-wal` alone | not at all: only its owner can mend it |
+| rollback journal | `mode=ro` |
+"""
+
+import os
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Final, NamedTuple
+
+import msgspec
+
+from timmyd.clock import monotonic
+from timmyd.core.register import hash_text
+from timmyd.errors import SessionError
+from timmyd.sources.state_db_rows import Row, SessionRow, time_of, to_row, to_session
+from timmyd.sources.state_db_schema import Schema, probe
+
+READ_S: Final = 0.05
+"""How long one read may hold the database, in seconds."""
+
+HEADER_BYTES: Final = 100
+
+_MAGIC: Final = b"SQLite format 3\0"
+_WAL_MODE: Final = 2
+_OPS_BETWEEN_LOOKS: Final = 2_000
+_FETCH: Final = 64
+_CHUNK_ROWS: Final = 4_000
+_CHUNK_CHARACTERS: Final = 8_000_000
+_LONGEST_CHAIN: Final = 1_000
+
+
+class Cursor(msgspec.Struct, kw_only=True):
+    """How far a database was read, and by what it is known again.
+
+    Attributes:
+        last_id: Messages up to this id were read.
+        last_at: Time of that message.
+        last_session: Hash of its session id.
+        device: Of the file, with `inode`.
+        restarts: How often reading began again because the ids or the file had changed.
+    """
+
+    last_id: int = 0
+    last_at: float | None = None
+    last_session: int = 0
+    device: int = 0
+    inode: int = 0
+    restarts: int = 0
+
+
+class Chunk(NamedTuple):
+    """A piece of a database, in the order in which Hermes wrote it.
+
+    Attributes:
+        rows: Messages.
+        sessions: Their sessions, and those that these continue.
+        cursor: Where the next piece begins.
+        more: There is more to read.
+        schema: What the database has.
+        restarted: Why reading began again at the first row; None if it did not.
+        highest_id: The highest id that there is.
+    """
+
+    rows: list[Row]
+    sessions: dict[str, SessionRow]
+    cursor: Cursor
+    more: bool
+    schema: Schema
+    restarted: str | None
+    highest_id: int
+
+
+class Found(NamedTuple):
+    """How a database lay there: (device, inode, size, mtime in ns) of it and of its `-wal`."""
+
+    file: tuple[int, int, int, int]
+    wal: tuple[int, int, int, int] | None
+    has_index: bool
+
+
+def look(path: str, *, dir_fd: int | None = None) -> Found:
+    """See how a database lies there, without opening anything; a few microseconds.
+
+    Args:
+        path: Of the database, relative to `dir_fd` if that is given.
+        dir_fd: An open directory.
+
+    Raises:
+        OSError: It is not there.
+    """
+    wal, index = _maybe(f"{path}-wal", dir_fd), _maybe(f"{path}-shm", dir_fd)
+    return Found(_stat(path, dir_fd), wal, index is not None)
+
+
+def _stat(path: str, dir_fd: int | None) -> tuple[int, int, int, int]:
+    status = os.stat(path, dir_fd=dir_fd, follow_symlinks=False)
+    return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns
+
+
+def _maybe(path: str, dir_fd: int | None = None) -> tuple[int, int, int, int] | None:
+    try:
+        return _stat(path, dir_fd)
+    except FileNotFoundError:
+        return None
+
+
+def read(
+    path: str,
+    header: bytes,
+    found: Found,
+    cursor: Cursor | None,
+    *,
+    read_s: float = READ_S,
+    largest_rows: int = _CHUNK_ROWS,
+) -> Chunk:
+    """Read the next piece of a database.
+
+    Args:
+        path: Absolute, its directories trusted; what SQLite opened there is checked to be `found`.
+        header: The first `HEADER_BYTES` of the file.
+        found: How it lay there when it was checked.
+        cursor: Where the last piece ended, None to begin.
+        read_s: The time that the database may be held.
+        largest_rows: The most rows of a piece.
+
+    Raises:
+        SessionError: `locked` and `busy` pass by themselves; `replaced` is another file by now;
+            anything else stays until the file changes.
+    """
+    if found.file[2] == 0:
+        raise SessionError("empty", "byte 0", "expected a database, found an empty file")
+    if not header.startswith(_MAGIC):
+        raise SessionError("not_sqlite", "byte 0", "expected an SQLite database, found no such")
+    _refuse_torn(header, found)
+    options = _options(header, found)
+    with _guarded(), _opened(path, found, options, read_s) as connection:
+        chunk = _read(connection, found, cursor or Cursor(), read_s, largest_rows)
+    if found.wal is None and _maybe(path + "-wal") is not None:
+        raise SessionError("busy", "file", "an agent began to write while it was read")
+    return chunk
+
+
+def _refuse_torn(header: bytes, found: Found) -> None:
+    """A file that is shorter than its header says is half of a copy."""
+    size = int.from_bytes(header[16:18], "big")
+    pages = int.from_bytes(header[28:32], "big")
+    valid_for = header[24:28] == header[92:96]
+    if found.wal is None and valid_for and pages * (65536 if size == 1 else size) > found.file[2]:
+        raise SessionError(
+            "torn", f"byte {found.file[2]}", "expected more pages, found the end of the file"
+        )
+
+
+def _options(header: bytes, found: Found) -> str:
+    if _WAL_MODE not in {header[18], header[19]}:
+        return "mode=ro"
+    if found.wal is None:
+        return "mode=ro&immutable=1"
+    if not found.has_index:
+        raise SessionError(
+            "needs_agent",
+            "file",
+            "its -wal has no -shm beside it; Hermes mends that when it starts",
+        )
+    return "mode=ro&readonly_shm=1"
+
+
+@contextmanager
+def _opened(path: str, found: Found, options: str, read_s: float) -> Iterator[sqlite3.Connection]:
+    uri = f"{Path(path).as_uri()}?{options}"
+    before = _own_files()
+    connection = sqlite3.connect(
+        uri, uri=True, timeout=read_s / 2, isolation_level=None, check_same_thread=False
+    )
+    try:
+        connection.text_factory = _lenient
+        connection.execute("PRAGMA query_only = ON")
+        connection.execute("PRAGMA mmap_size = 0")
+        connection.execute("BEGIN")
+        connection.execute("PRAGMA schema_version").fetchone()
+        if found.file[:2] not in {
+            identity for fd, identity in _own_files().items() if before.get(fd) != identity
+        }:
+            raise SessionError("replaced", "file", "was replaced between look and open")
+        yield connection
+    finally:
+        connection.close()
+
+
+def _lenient(data: bytes) -> str:
+    return str(data, "utf-8", "replace")
+
+
+def _own_files() -> dict[int, tuple[int, int]]:
+    """(device, inode) of every file that this process has open, by descriptor."""
+    found = {}
+    for entry in Path("/proc/self/fd").iterdir():
+        with suppress(OSError):
+            status = os.fstat(int(entry.name))
+            found[int(entry.name)] = (status.st_dev, status.st_ino)
+    return found
+
+
+@contextmanager
+def _guarded() -> Iterator[None]:
+    """Turn what SQLite raises into a `SessionError` with a stable code."""
+    try:
+        yield
+    except sqlite3.Error as error:
+        code = getattr(error, "sqlite_errorcode", 0) & 0xFF
+        if code in {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}:
+            raise SessionError("locked", "file", "another program holds it") from error
+        if code == sqlite3.SQLITE_NOTADB:
+            raise SessionError(
+                "not_sqlite", "file", "is no SQLite database, or encrypted"
+            ) from error
+        if code == sqlite3.SQLITE_CORRUPT:
+            raise SessionError("damaged", "file", "SQLite calls it malformed") from error
+        if code == sqlite3.SQLITE_INTERRUPT:
+            raise SessionError("busy", "file", "it could not be read in time") from error
+        if code in {sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_IOERR}:
+            raise SessionError(
+                "unreadable", "file", f"SQLite cannot read it ({_name(error)})"
+            ) from error
+        raise SessionError("damaged", "file", f"SQLite cannot use it ({_name(error)})") from error
+
+
+def _name(error: sqlite3.Error) -> str:
+    return str(getattr(error, "sqlite_errorname", type(error).__name__))
+
+
+def _read(
+    connection: sqlite3.Connection, found: Found, cursor: Cursor, read_s: float, largest_rows: int
+) -> Chunk:
+    end = monotonic() + read_s
+    schema = probe(connection)
+    highest = connection.execute("SELECT max(id) FROM messages").fetchone()[0] or 0
+    restarted = _restart(connection, cursor, int(highest))
+    after = 0 if restarted else cursor.last_id
+    connection.set_progress_handler(_Watch(end), _OPS_BETWEEN_LOOKS)
+    rows, more = _rows(connection, schema, after, end, largest_rows)
+    connection.set_progress_handler(None, 0)
+    sessions: dict[str, SessionRow] = {}
+    for row in rows:
+        _fetch_session(connection, schema, row.session_id, sessions)
+    cursor = Cursor(
+        last_id=after,
+        last_at=None if restarted else cursor.last_at,
+        last_session=0 if restarted else cursor.last_session,
+        device=found.file[0],
+        inode=found.file[1],
+        restarts=cursor.restarts + (restarted is not None),
+    )
+    if rows:
+        cursor.last_id, cursor.last_at = rows[-1].id, rows[-1].at
+        cursor.last_session = hash_text(rows[-1].session_id)
+    return Chunk(rows, sessions, cursor, more, schema, restarted, int(highest))
+
+
+class _Watch:
+    """Asks SQLite to stop once the time is over, but never before it gave something."""
+
+    def __init__(self, end: float) -> None:
+        self.end = end
+
+    def __call__(self) -> int:
+        return int(monotonic() >= self.end)
+
+
+def _rows(
+    connection: sqlite3.Connection, schema: Schema, after: int, end: float, largest: int
+) -> tuple[list[Row], bool]:
+    rows: list[Row] = []
+    characters = 0
+    try:
+        result = connection.execute(schema.rows, (after, largest))
+        while values := result.fetchmany(_FETCH):
+            for value in values:
+                rows.append(to_row(dict(zip(schema.columns, value, strict=True))))
+                content = value[-1]
+                characters += len(content) if isinstance(content, (str, bytes)) else 0
+            if len(rows) >= largest:
+                return rows, True
+            if monotonic() >= end or characters >= _CHUNK_CHARACTERS:
+                return rows, True
+    except sqlite3.OperationalError as error:
+        if getattr(error, "sqlite_errorcode", 0) != sqlite3.SQLITE_INTERRUPT or not rows:
+            raise
+        return rows, True
+    return rows, False
+
+
+def _restart(connection: sqlite3.Connection, cursor: Cursor, highest: int) -> str | None:
+    """Why the rows must be read from the first one again: this is not what was read before.
+
+    Deleted rows, and a file that was vacuumed or moved, do not matter: `AUTOINCREMENT` gives no
+    id twice. Reading again is safe, every call is known by what is remembered of it; so in doubt.
+    """
+    if cursor.last_id == 0:
+        return None
+    sequence = highest
+    with suppress(sqlite3.OperationalError):
+        row = connection.execute(
+            "SELECT seq FROM sqlite_sequence WHERE name = 'messages'"
+        ).fetchone()
+        sequence = max(highest, row[0] if row and isinstance(row[0], int) else 0)
+    if sequence < cursor.last_id:
+        return "ids_went_back"
+    row = connection.execute(
+        "SELECT session_id, timestamp FROM messages WHERE id = ?", (cursor.last_id,)
+    ).fetchone()
+    if row is None:
+        return None
+    same = time_of(row[1]) == cursor.last_at and hash_text(str(row[0])) == cursor.last_session
+    return None if same else "other_rows"
+
+
+def _fetch_session(
+    connection: sqlite3.Connection, schema: Schema, session_id: str, into: dict[str, SessionRow]
+) -> None:
+    for _ in range(_LONGEST_CHAIN):
+        if session_id in into:
+            return
+        values = connection.execute(schema.session, (session_id,)).fetchone()
+        if values is None:
+            into[session_id] = SessionRow(session_id)
+            return
+        session = to_session(
+            dict(zip(schema.session_columns, values, strict=True)),
+            _usage(connection, schema, session_id),
+        )
+        into[session_id] = session
+        if session.parent is None:
+            return
+        session_id = session.parent
+
+
+def _usage(
+    connection: sqlite3.Connection, schema: Schema, session_id: str
+) -> tuple[tuple[str, float, float], ...]:
+    if schema.usage is None:
+        return ()
+    return tuple(
+        (model, first, last)
+        for model, first, last in connection.execute(schema.usage, (session_id,))
+        if isinstance(model, str) and isinstance(first, float) and isinstance(last, float)
+    )
