@@ -76,7 +76,7 @@ class Answers:
         learner = self.learner
         leader = learner.estimates.routes.get(tool)
         broken = learner.broken().get(tool, frozenset())
-        choice = None if leader is None else learner.estimates.route(tool, leader, broken)
+        choice = None if leader is None else learner.estimates.route(leader, broken)
         if choice is None or not choice.evaluated:
             n = 0 if choice is None else choice.samples
             reasoning = (
@@ -109,7 +109,7 @@ class Answers:
     def explain_model(self, task_type: str) -> dict[str, Any]:
         """Which model should do a type of task: model (None if unknown), success, samples, reasoning."""
         leader = self.learner.estimates.models.get(task_type)
-        choice = None if leader is None else leader.decide()
+        choice = None if leader is None else self.learner.estimates.model(leader)
         if choice is None or not choice.evaluated:
             n = 0 if choice is None else choice.samples
             reasoning = f"not evaluated: {n} of {self.settings.choice.minimum} calls needed"
@@ -132,7 +132,7 @@ class Answers:
         return None if found is None else str(found)
 
     def explain(self, key: str) -> dict[str, Any]:
-        """Why a policy, a breaker (HOUSE/TOOL) or a choice (task type or tool) is what it is.
+        """Why a policy, a breaker (breaker.HOUSE.TOOL, HOUSE/TOOL) or a choice (task type, tool) is what it is.
 
         Raises:
             KeyError: Nothing is called so.
@@ -143,7 +143,7 @@ class Answers:
             return found
         if key in TASK_TYPES or key == "other":
             return {"key": key, **self.explain_model(key)}
-        house, _, tool = key.partition("/")
+        house, _, tool = key.removeprefix("breaker.").partition("/" if "/" in key else ".")
         breaker = self.learner.breakers.get(house, tool) if tool else None
         if breaker is not None:
             evidence = breaker.evidence

@@ -22,8 +22,35 @@ from timmyd.store.database import PatternDatabase, execution_from
 EVIDENCE_SLICE = 5_000
 """Executions, by id, that one tick looks at."""
 
+LATE_SLICE = 1_000
+"""Late answers and ends of turns that one tick takes in at most."""
+
+LOG_MOST = 60
+"""Steps after which the whole state is written again."""
+
 _GIVEN_HOME = "given"
 _TELEMETRY = rank("telemetry")
+
+
+class Step(msgspec.Struct, kw_only=True, omit_defaults=True):
+    """One tick, or one publication, as what it covered: enough to go over it again.
+
+    Attributes:
+        now: Unix seconds.
+        after: Executions with greater ids were new, up to `upto`.
+        late: Executions that were answered after they had been looked at.
+        decided: Nothing was left for another tick, so rules and breakers decided.
+        published: The revision that went out; then nothing else of the step counts.
+    """
+
+    now: float
+    after: int = 0
+    upto: int = 0
+    turn_after: int = 0
+    turn_upto: int = 0
+    late: list[int] = []
+    decided: bool = False
+    published: int | None = None
 
 
 class IntelligenceEngine(Answers):
@@ -54,18 +81,23 @@ class IntelligenceEngine(Answers):
         self.settings = Settings() if settings is None else settings
         self.clock = clock
         self.behind = False
+        self._unsaved = 0
         states = self.database.states()
         self.learner = Learner(self.settings, states)
+        self._log: list[Step] = []
         self._ingest = Ingest.of(self.settings)
         self._mark = int(states.get("mark", b"0"))
         self._turn_mark = int(states.get("turn_mark", b"0"))
         self.revision = int(states.get("revision", b"0"))
         self._data_through = _float(states.get("data_through"))
         self._status = states.get("status", b"{}")
+        for step in msgspec.json.decode(states.get("log", b"[]"), type=list[Step]):
+            self._go_over(step)
 
     def use(self, settings: Settings) -> None:
         """Work under other settings from now on; what was learned stays."""
         self.settings = settings
+        self.save()
         self.learner = Learner(settings, self.learner.dump())
         self._ingest = Ingest.of(settings)
 
@@ -150,47 +182,76 @@ class IntelligenceEngine(Answers):
             What changed. `behind` tells whether evidence is left for another tick.
         """
         now = self.clock()
-        events = self._carry_out_orders(now)
+        events, orders = self._carry_out_orders(now)
         last = self.database.last_execution_id()
         upto = min(last, self._mark + EVIDENCE_SLICE)
-        executions = self.database.executions_between(
-            self._mark, upto, since=now - FRESH_S, older_most=HISTORY_MOST // 4
+        late = self.database.answered_late(self._mark, LATE_SLICE)
+        turn_upto = self.database.last_turn_id(self._turn_mark, LATE_SLICE)
+        self.behind = upto < last or len(late) == LATE_SLICE
+        step = Step(
+            now=now,
+            after=self._mark,
+            upto=max(upto, self._mark),
+            turn_after=self._turn_mark,
+            turn_upto=turn_upto,
+            late=late,
+            decided=not self.behind,
         )
-        answered = self.database.answered_late(self._mark, EVIDENCE_SLICE)
-        turns = self.database.turns_after(self._turn_mark, EVIDENCE_SLICE)
-        self.behind = upto < last or EVIDENCE_SLICE in {len(answered), len(turns)}
-        self._mark = max(self._mark, upto)
-        if turns:
-            self._turn_mark = turns[-1].id
-        newest = max((e.at for e in executions), default=None)
-        if newest is not None:
-            self._data_through = max(newest, self._data_through or newest)
-        self.learner.observe([*executions, *answered], turns, now=now)
-        if not self.behind:
-            events.extend(self.learner.tick(now))
+        events.extend(self._go_over(step))
+        whole = bool(orders) or len(self._log) >= LOG_MOST or self._unsaved >= EVIDENCE_SLICE
         numbers = self.database.decide(
-            events, self._states(), at=now, used=[execution.id for execution in answered]
+            events, self._states(whole=whole), at=now, used=late, orders=orders
         )
         for event, number in zip(events, numbers, strict=True):
             event.id = number
         return events
 
-    def _states(self) -> dict[str, bytes]:
-        states = self.learner.dump()
-        states["mark"] = str(self._mark).encode()
-        states["turn_mark"] = str(self._turn_mark).encode()
-        states["status"] = self._status
-        if self._data_through is not None:
-            states["data_through"] = repr(self._data_through).encode()
+    def _go_over(self, step: "Step") -> list[AdaptationEvent]:
+        """Take in what a step covers and decide; going over the same step again gives the same.
+
+        So the state, which grows with what was learned, need not be written at every tick: after a
+        restart the last whole state and the few steps since give it back, bit for bit.
+        """
+        self._log.append(step)
+        if step.published is not None:
+            self.learner.judgement.published(step.published)
+            return []
+        executions = self.database.executions_between(
+            step.after, step.upto, since=step.now - FRESH_S, older_most=HISTORY_MOST // 4
+        )
+        late = [e for e in map(self.database.execution, step.late) if e is not None]
+        turns = self.database.turns_between(step.turn_after, step.turn_upto)
+        self._mark, self._turn_mark = step.upto, step.turn_upto
+        self._unsaved += len(executions)
+        newest = max((execution.at for execution in executions), default=None)
+        if newest is not None:
+            self._data_through = max(newest, self._data_through or newest)
+        self.learner.observe([*executions, *late], turns, now=step.now)
+        return self.learner.tick(step.now) if step.decided else []
+
+    def save(self) -> None:
+        """Write the whole state, as before an orderly end."""
+        self.database.save_state(self._states(whole=True))
+
+    def _states(self, *, whole: bool) -> dict[str, bytes]:
+        """What a restart needs: the whole state, or the steps since it was last written."""
+        states: dict[str, bytes] = {"status": self._status}
+        if whole:
+            self._log.clear()
+            self._unsaved = 0
+            states |= self.learner.dump()
+            states["mark"] = str(self._mark).encode()
+            states["turn_mark"] = str(self._turn_mark).encode()
+            if self._data_through is not None:
+                states["data_through"] = repr(self._data_through).encode()
+        states["log"] = msgspec.json.encode(self._log)
         return states
 
-    def _carry_out_orders(self, now: float) -> list[AdaptationEvent]:
-        events = []
-        for number, kind, body in self.database.open_orders():
-            event = self._carry_out(kind, body, now)
-            events.append(event)
-            self.database.close_order(number, event.reason, at=now)
-        return events
+    def _carry_out_orders(self, now: float) -> tuple[list[AdaptationEvent], list[tuple[int, str]]]:
+        orders = self.database.open_orders()
+        events = [self._carry_out(kind, body, now) for _, kind, body in orders]
+        done = [(order[0], event.reason) for order, event in zip(orders, events, strict=True)]
+        return events, done
 
     def _carry_out(self, kind: str, body: Mapping[str, Any], now: float) -> AdaptationEvent:
         judgement, breakers = self.learner.judgement, self.learner.breakers
@@ -260,11 +321,10 @@ class IntelligenceEngine(Answers):
 
     def announce(self, revision: int, *, now: float) -> None:
         """Remember that a revision goes out with the present values, before it does."""
-        self.learner.judgement.published(revision)
+        self._go_over(Step(now=now, published=revision))
         self.revision = revision
-        states = self._states()
+        states = self._states(whole=False)
         states["revision"] = str(revision).encode()
-        states["announced_at"] = repr(now).encode()
         self.database.save_state(states)
 
     def save_status(self, status: Mapping[str, object]) -> None:

@@ -26,9 +26,11 @@ SLICE_MOST = 2_000
 """Executions that one tick learns from at most."""
 
 ROUTES_MOST = 500
+OPTIONS_MOST = 32
 PAIRS_MOST = 300
-SHAPES_MOST = 8
-_PAIRS_KEPT = 2_000
+SHAPES_MOST = 100
+_FEW = 3
+_KEPT = 2_000
 _REJECTED = "rejected"
 
 
@@ -38,7 +40,10 @@ class _Saved(msgspec.Struct):
     models: dict[str, bytes]
     routes: dict[str, bytes]
     pairs: dict[str, int]
+    shapes: dict[str, int]
     history_left: int
+    houses: list[str] = []
+    model_calls: dict[str, int] = {}
 
 
 class Estimates:
@@ -51,6 +56,8 @@ class Estimates:
         exploration: float = 0.02,
         minimum: int = 20,
         zone: tzinfo | None = None,
+        houses: Iterable[str] = (),
+        models: Iterable[str] = (),
     ) -> None:
         """Go on from what `dump` gave; what cannot be read is learned afresh.
 
@@ -59,6 +66,8 @@ class Estimates:
             exploration: Share of the traffic for options that do not lead.
             minimum: With fewer rated calls nothing is chosen.
             zone: In which hours of the day are meant; None for the machine's own.
+            houses: Houses that may be chosen before they were seen at work.
+            models: The same for models.
         """
         self._exploration = exploration
         self._minimum = minimum
@@ -68,10 +77,25 @@ class Estimates:
         self.models: dict[str, Leader] = {}
         self.routes: dict[str, Leader] = {}
         self.pairs: dict[str, int] = {}
+        self.shapes: dict[str, int] = {}
         self._history_left = HISTORY_MOST
         self._predictions: dict[str, dict[str, dict[str, Any]]] | None = None
+        self.houses: list[str] = []
+        self.model_names: list[str] = []
+        self.model_calls: dict[str, int] = {}
         if saved is not None:
             self._load(saved)
+        for house in houses:
+            self._know_house(house)
+        self.model_names = list(models)[:OPTIONS_MOST]
+        for leader in self.models.values():
+            leader.know(self.model_names)
+
+    def _know_house(self, house: str) -> None:
+        if house not in self.houses and len(self.houses) < OPTIONS_MOST:
+            self.houses.append(house)
+            for leader in self.routes.values():
+                leader.know(self.houses)
 
     def _load(self, data: bytes) -> None:
         try:
@@ -82,8 +106,9 @@ class Estimates:
             self.routes = {name: self._leader(raw) for name, raw in saved.routes.items()}
         except msgspec.MsgspecError:
             return
-        self.pairs = saved.pairs
+        self.pairs, self.shapes = saved.pairs, saved.shapes
         self._history_left = saved.history_left
+        self.houses, self.model_calls = saved.houses, saved.model_calls
 
     def _leader(self, saved: bytes | None) -> Leader:
         if saved is None:
@@ -99,7 +124,10 @@ class Estimates:
                 {name: leader.dump() for name, leader in self.models.items()},
                 {name: leader.dump() for name, leader in self.routes.items()},
                 self.pairs,
+                self.shapes,
                 self._history_left,
+                self.houses,
+                self.model_calls,
             )
         )
 
@@ -152,9 +180,11 @@ class Estimates:
         session = str(execution.session) if execution.session else None
         followed = bool(execution.followed)
         if execution.model:
+            _count(self.model_calls, execution.model)
             leader = self.models.get(execution.task_type)
             if leader is None:
                 leader = self.models[execution.task_type] = self._leader(None)
+                leader.know([execution.model, *self.model_names])
             leader.learn(
                 execution.model,
                 ok=ok,
@@ -176,9 +206,11 @@ class Estimates:
             task=execution.task_type,
             hour=self._hour(execution.at),
         )
+        self._know_house(execution.house)
         route = self.routes.get(execution.tool)
         if route is None and len(self.routes) < ROUTES_MOST:
             route = self.routes[execution.tool] = self._leader(None)
+            route.know([execution.house, *self.houses])
         if route is not None:
             route.learn(
                 execution.house,
@@ -188,11 +220,8 @@ class Estimates:
                 latency_ms=execution.latency_ms,
             )
         pair = f"{execution.house}\0{execution.tool}"
-        self.pairs[pair] = self.pairs.get(pair, 0) + 1
-        if len(self.pairs) > _PAIRS_KEPT:
-            rarest = sorted(self.pairs, key=lambda name: self.pairs[name])[: _PAIRS_KEPT // 10]
-            for name in rarest:
-                del self.pairs[name]
+        _count(self.pairs, pair)
+        _count(self.shapes, f"{pair}\0{execution.shape}")
 
     def _hour(self, at: float) -> int:
         if self._zone is None:
@@ -208,7 +237,7 @@ class Estimates:
         """The best model of each task type that has enough evidence, with its weights."""
         found = {}
         for task, leader in sorted(self.models.items()):
-            choice = leader.decide()
+            choice = self.model(leader)
             if choice is not None and choice.evaluated:
                 found[task] = {
                     "model": choice.leader,
@@ -219,6 +248,14 @@ class Estimates:
                 }
         return found
 
+    def model(self, leader: Leader) -> Choice | None:
+        """The choice of a model among those that the settings name or that have shown what they are.
+
+        A name that a session made up is none of them: it gets no share of anybody's calls.
+        """
+        shown = (name for name, calls in self.model_calls.items() if calls >= self._minimum)
+        return leader.decide({*self.model_names, *shown})
+
     def published_routes(self, broken: Mapping[str, frozenset[str]]) -> dict[str, dict[str, Any]]:
         """The best house of each tool that has enough evidence, with its weights.
 
@@ -227,7 +264,7 @@ class Estimates:
         """
         found = {}
         for tool, leader in sorted(self.routes.items()):
-            choice = self.route(tool, leader, broken.get(tool, frozenset()))
+            choice = self.route(leader, broken.get(tool, frozenset()))
             if choice is not None and choice.evaluated:
                 found[tool] = {
                     "house": choice.leader,
@@ -237,12 +274,11 @@ class Estimates:
                 }
         return found
 
-    def route(self, tool: str, leader: Leader, broken: frozenset[str]) -> Choice | None:
+    def route(self, leader: Leader, broken: frozenset[str]) -> Choice | None:
         """The choice of a house for one tool."""
         if not broken:
             return leader.decide()
-        houses = {name.partition("\0")[0] for name in self.pairs if name.endswith(f"\0{tool}")}
-        return leader.decide(houses - broken)
+        return leader.decide(set(self.houses) - broken)
 
     def published_predictions(self) -> dict[str, dict[str, dict[str, Any]]]:
         """For the most used tools of each house: success, interval, samples, and by shape."""
@@ -252,22 +288,18 @@ class Estimates:
 
     def _predict_all(self) -> dict[str, dict[str, dict[str, Any]]]:
         found: dict[str, dict[str, dict[str, Any]]] = {}
-        most_used = sorted(self.pairs, key=lambda name: (-self.pairs[name], name))[:PAIRS_MOST]
-        shapes_left = PAIRS_MOST
-        for pair in most_used:
+        for pair in _most_used(self.pairs, PAIRS_MOST):
             house, _, tool = pair.partition("\0")
             whole = self.predictor.predict(tool, house)
-            if whole.success is None:
-                continue
-            entry = _entry(whole)
-            entry["shapes"] = shapes = {}
-            for shape, count in self.predictor.shapes(tool)[:SHAPES_MOST]:
-                if shapes_left > 0 and count >= 3:  # noqa: PLR2004 - as few as a prediction needs
-                    one = self.predictor.predict(tool, house, shape=shape)
-                    if one.success is not None:
-                        shapes[shape] = _entry(one)
-                        shapes_left -= 1
-            found.setdefault(house, {})[tool] = entry
+            if whole.success is not None:
+                found.setdefault(house, {})[tool] = _entry(whole) | {"shapes": {}}
+        for triple in _most_used(self.shapes, SHAPES_MOST):
+            house, tool, shape = triple.split("\0", 2)
+            entry = found.get(house, {}).get(tool)
+            if entry is not None and self.shapes[triple] >= _FEW:
+                one = self.predictor.predict(tool, house, shape=shape)
+                if one.success is not None:
+                    entry["shapes"][shape] = _entry(one)
         return found
 
     def accuracy(self) -> Scores | None:
@@ -282,3 +314,15 @@ def _entry(found: Prediction) -> dict[str, Any]:
         "high": found.high,
         "samples": found.samples,
     }
+
+
+def _count(counts: dict[str, int], name: str) -> None:
+    """Count a name; where too many are kept, the rarest tenth goes."""
+    counts[name] = counts.get(name, 0) + 1
+    if len(counts) > _KEPT:
+        for rare in sorted(counts, key=lambda known: counts[known])[: _KEPT // 10]:
+            del counts[rare]
+
+
+def _most_used(counts: Mapping[str, int], most: int) -> list[str]:
+    return sorted(counts, key=lambda name: (-counts[name], name))[:most]

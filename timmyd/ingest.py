@@ -1,6 +1,7 @@
 """Takes what a source shows into the database: each requested call once (law 1)."""
 
 import json
+import re
 from collections.abc import Callable, Mapping, Sequence
 from datetime import tzinfo
 from functools import lru_cache
@@ -29,9 +30,13 @@ from timmyd.house.outcome import Judgement, judge
 from timmyd.house.shape import describe, shape as shape_of
 from timmyd.sources import session as plain, snapshot, telemetry
 from timmyd.sources.messages import Content
-from timmyd.store.batch import Batch, Request, Turn
+from timmyd.store.batch import NO_LINEAGE, Batch, Request, Turn
 
-_LONGEST_NAME = 128
+UNNAMED = "unnamed"
+"""Stands for a tool or a model whose name is not made like one."""
+
+_TOOL_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.:/-]{0,63}")
+_MODEL_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:/@+-]{0,127}")
 _MEMO = 20_000
 _LONGEST_REMEMBERED = 4_096
 _MARK_CALLS = 3
@@ -200,6 +205,8 @@ class Ingest:
                 amended += 1
         counted = [placement.call for placement in placed.placements if placement.new]
         batch.mark(_marks(origin.home, shown, counted), lineage)
+        batch.mark(_opening_marks(origin.home, shown, gone_on=shown.turns > 1), lineage)
+        batch.mark(_repeating_marks(origin.home, shown), NO_LINEAGE)
         batch.touch(lineage, origin.now)
         seen = len(shown.calls) - new
         return Taken(new, seen, amended, {}, Cursor(checkpoint=placed.checkpoint))
@@ -230,16 +237,22 @@ class Ingest:
                 )
             batch.enter(home, file, lineage)
         elif not batch.register(lineage).path(file):
-            earlier = self._continued(batch, origin, shown)
-            if earlier is not None and earlier != lineage:
+            earlier = self._continued(batch, origin, shown, other_than=lineage)
+            if earlier is not None:
                 batch.merge(lineage, earlier, origin.now)
                 lineage = earlier
         return lineage, file
 
-    def _continued(self, batch: Batch, origin: Origin, shown: Session) -> int | None:
-        for mark in _marks(origin.home, shown, shown.calls[:_MARK_CALLS]):
+    def _continued(
+        self, batch: Batch, origin: Origin, shown: Session, *, other_than: int | None = None
+    ) -> int | None:
+        marks = _marks(origin.home, shown, shown.calls[:_MARK_CALLS])
+        marks.extend(_opening_marks(origin.home, shown, gone_on=True))
+        if shown.turns > 1:
+            marks.extend(_opening_marks(origin.home, shown, gone_on=False))
+        for mark in marks:
             lineage = batch.joined(mark)
-            if lineage is not None:
+            if lineage is not None and lineage != other_than:
                 return lineage
         return None
 
@@ -264,10 +277,10 @@ class Ingest:
             at_approximate=approximate,
             session=lineage,
             house=origin.house,
-            tool=clean_name(call.tool),
+            tool=clean_tool(call.tool),
             signature=facts.signature,
             shape=facts.shape,
-            model=clean_name(shown.model) if shown.model else None,
+            model=clean_model(shown.model) if shown.model else None,
             task_type=self.tasks.task_type(call.tool, facts.shape),
             outcome=verdict.outcome,
             rule=verdict.rule,
@@ -321,7 +334,7 @@ class Ingest:
         found = telemetry.decode(bytes(data), cursor.heads)
         new = duplicates = amended = 0
         for line in found.lines:
-            lineage = self._line_lineage(batch, origin, line.session_id)
+            lineage = self._line_lineage(batch, origin, line)
             register = batch.register(lineage)
             batch.touch(lineage, origin.now)
             if not register.take_line(line.run, line.n):
@@ -346,14 +359,23 @@ class Ingest:
             after.proof, after.proof_bytes = xxhash.xxh3_64_intdigest(proof), len(proof)
         return Taken(new, duplicates + amended, amended, found.refused, after)
 
-    def _line_lineage(self, batch: Batch, origin: Origin, session_id: str) -> int:
+    def _line_lineage(self, batch: Batch, origin: Origin, line: telemetry.Line) -> int:
         home = batch.name(origin.home)
-        sid = hash_text(session_id)
+        sid = hash_text(line.session_id)
         lineage = batch.lineage_of(home, sid)
         if lineage is None:
             lineage = batch.new_lineage(origin.house, started_at=None, now=origin.now)
             batch.enter(home, sid, lineage)
-        return lineage
+        if line.inner or not never_repeats(line.call_id):
+            return lineage
+        if batch.register(lineage).with_key(key_of(line.call_id)):
+            return lineage
+        # a child that was read before showed the call as a copy
+        other = batch.joined(_id_mark(origin.home, line.call_id))
+        if other is None or other == lineage:
+            return lineage
+        batch.merge(lineage, other, origin.now)
+        return other
 
     def _take_tool_line(
         self,
@@ -396,10 +418,10 @@ class Ingest:
             at=at,
             session=lineage,
             house=origin.house,
-            tool=clean_name(line.tool),
+            tool=clean_tool(line.tool),
             signature=line.signature,
             shape=line.shape,
-            model=clean_name(line.model) if line.model else None,
+            model=clean_model(line.model) if line.model else None,
             task_type=self.tasks.task_type(line.tool, line.shape),
             outcome=line.outcome,
             rule=line.rule,
@@ -472,7 +494,7 @@ def _take_other_line(
             Turn(at, lineage, origin.house, line.completed, line.interrupted, line.policy)
         )
     elif line.model:
-        model = clean_name(line.model)
+        model = clean_model(line.model)
         ok = line.outcome == "ok"
         batch.add_request(
             Request(at, origin.house, model, ok, line.latency_ms, line.tokens_in, line.tokens_out)
@@ -506,9 +528,27 @@ def _marks(home: str, shown: Session, calls: Sequence[Call]) -> list[int]:
     if shown.start_key:
         marks.append(hash_text(f"start\0{home}\0{shown.start_key}"))
     marks.extend(_id_mark(home, call.call_id) for call in calls if never_repeats(call.call_id))
-    if shown.opening is not None and shown.platform != "cron":
-        marks.append(hash_text(f"opening\0{home}\0{shown.opening}"))
     return marks
+
+
+def _opening_marks(home: str, shown: Session, *, gone_on: bool) -> list[int]:
+    """The mark of its first turn, alone or with another turn after it.
+
+    A branch repeats the first turn of its original and goes on. Of two documents with the same
+    first turn one must have gone on; otherwise the same work was merely done twice.
+    """
+    if shown.opening is None or shown.platform == "cron":
+        return []
+    return [hash_text(f"opening\0{home}\0{shown.opening}\0{gone_on}")]
+
+
+def _repeating_marks(home: str, shown: Session) -> list[int]:
+    """The marks of ids that look random and yet repeat: some servers send one id for all calls."""
+    seen: set[str] = set()
+    repeated: set[str] = set()
+    for call in shown.calls:
+        (repeated if call.call_id in seen else seen).add(call.call_id)
+    return [_id_mark(home, call_id) for call_id in repeated if never_repeats(call_id)]
 
 
 def _id_mark(home: str, call_id: str) -> int:
@@ -537,12 +577,18 @@ def facts_key(tool: str, signature: str) -> int:
     return (int(signature, 16) ^ hash_text(tool)) & ((1 << 63) - 1)
 
 
-@lru_cache(maxsize=1024)
-def clean_name(name: str) -> str:
-    """A name from a session as it may be stored and shown: short, printable, valid text."""
-    text = name.encode("utf-8", "replace").decode("utf-8")[:_LONGEST_NAME]
-    cleaned = "".join(c if c.isprintable() else "?" for c in text)
-    return cleaned or "unnamed"
+def clean_tool(name: str) -> str:
+    """A tool's name as it may be stored, published and put in a prompt.
+
+    It comes from a session, so whoever talks to the agent may have written it. A name that is not
+    made like one could be a sentence for a model to obey or a line for a log to swallow.
+    """
+    return name if _TOOL_NAME.fullmatch(name) else UNNAMED
+
+
+def clean_model(name: str) -> str:
+    """The same for a model's name."""
+    return name if _MODEL_NAME.fullmatch(name) else UNNAMED
 
 
 class _Verdict(msgspec.Struct, gc=False):
@@ -577,6 +623,7 @@ __all__ = [
     "Origin",
     "SessionError",
     "Taken",
-    "clean_name",
+    "clean_model",
+    "clean_tool",
     "facts_key",
 ]

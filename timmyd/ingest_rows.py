@@ -5,13 +5,15 @@ from typing import Final, NamedTuple
 
 import msgspec
 
+from timmyd.core.identity import ANSWERED, hash_text, key_of
 from timmyd.core.model import Call, Execution
-from timmyd.core.register import ANSWERED, hash_text, key_of
-from timmyd.core.row_memory import STATE_DB, Arrival, Asked, Resolved, RowMemory, Thread
+from timmyd.core.row_memory import STATE_DB, RowMemory
+from timmyd.core.row_thread import Arrival, Asked, Resolved, Thread
 from timmyd.house.outcome import Judgement
-from timmyd.ingest import Facts, Ingest, Origin, clean_name
+from timmyd.ingest import Facts, Ingest, Origin, clean_model, clean_tool
+from timmyd.ingest_lineage import continued, join
 from timmyd.sources.messages import ToolCall, text
-from timmyd.sources.state_db_rows import Row, SessionRow
+from timmyd.sources.state_db_rows import Row, SessionRow, ends_of_blocks
 from timmyd.store.batch import Batch
 
 DAY_S: Final = 86_400.0
@@ -20,7 +22,6 @@ HORIZON_S: Final = 400 * DAY_S
 
 _RAN: Final = frozenset({"ok", "error", "timeout"})
 _LEAST_LATENCY_S: Final = 1e-4
-_LONGEST_CHAIN: Final = 1_000
 _TELEMETRY: Final = 0
 
 
@@ -73,14 +74,15 @@ class _View:
     """One session in the course of one piece."""
 
     def __init__(
-        self, row: SessionRow, lineage: int, memory: RowMemory, *, continues: bool
+        self, row: SessionRow, lineage: int, memory: RowMemory, parent: SessionRow | None
     ) -> None:
         self.row = row
         self.lineage = lineage
         self.memory = memory
         self.sid = hash_text(row.id)
         self.thread: Thread = memory.thread(self.sid)
-        self.continues_at = (row.started_at or 0.0) if continues else None
+        self.continues_at = None if parent is None else row.started_at or 0.0
+        self.branched = row.branched or (parent is not None and parent.end_reason == "branched")
 
 
 class _Flow:
@@ -108,7 +110,7 @@ class _Flow:
         fresh = [row for row in rows if row.at is None or row.at >= self.oldest]
         self.too_old = len(rows) - len(fresh)
         self._open_views({row.session_id for row in fresh})
-        ends = _ends_of_blocks(fresh)
+        ends = ends_of_blocks(fresh)
         for row in fresh:
             self._take(row, ends.get(row.id))
         for execution in self.drafts.values():
@@ -122,7 +124,7 @@ class _Flow:
     def _open_views(self, session_ids: Iterable[str]) -> None:
         wanted = sorted(session_ids)
         for session_id in wanted:
-            self._join(session_id)
+            join(self.batch, self.origin, self.sessions, session_id)
         home = self.batch.name(self.origin.home)
         for session_id in wanted:
             lineage = self.batch.lineage_of(home, hash_text(session_id)) or 0
@@ -130,42 +132,11 @@ class _Flow:
             if memory is None:
                 memory = self.memories[lineage] = RowMemory(self.batch.register(lineage))
             row = self.sessions.get(session_id) or SessionRow(session_id)
-            continues = self._continued(row) is not None
-            self.views[session_id] = _View(row, lineage, memory, continues=continues)
+            self.views[session_id] = _View(row, lineage, memory, self._parent_of(row))
 
-    def _continued(self, session: SessionRow) -> str | None:
-        """The session that this one continues under another id; None for work of its own."""
-        if session.parent is None or session.delegated or session.parent == session.id:
-            return None
-        parent = self.sessions.get(session.parent)
-        reason = None if parent is None else parent.end_reason
-        return session.parent if session.branched or reason in {"compression", "branched"} else None
-
-    def _join(self, session_id: str) -> None:
-        """Enter a session into the lineage of the first one that it continues."""
-        batch, home = self.batch, self.batch.name(self.origin.home)
-        chain = [session_id]
-        while len(chain) < _LONGEST_CHAIN:
-            parent = self._continued(self.sessions.get(chain[-1]) or SessionRow(chain[-1]))
-            if parent is None or parent in chain:
-                break
-            chain.append(parent)
-        sids = [hash_text(member) for member in reversed(chain)]
-        lineages = [batch.lineage_of(home, sid) for sid in sids]
-        root = next((lineage for lineage in lineages if lineage is not None), None)
-        if root is None:
-            first = self.sessions.get(chain[-1])
-            root = batch.new_lineage(
-                self.origin.house,
-                started_at=None if first is None else first.started_at,
-                now=self.origin.now,
-            )
-        for sid in sids:
-            lineage = batch.lineage_of(home, sid)
-            if lineage is None:
-                batch.enter(home, sid, root)
-            elif lineage != root:
-                batch.merge(lineage, root, self.origin.now)
+    def _parent_of(self, row: SessionRow) -> SessionRow | None:
+        parent = continued(self.sessions, row)
+        return None if parent is None else self.sessions.get(parent) or SessionRow(parent)
 
     # --------------------------------------------------------------------- rows
     def _take(self, row: Row, ended_at: float | None) -> None:
@@ -178,7 +149,7 @@ class _Flow:
             if row.calls:
                 self._ask(view, row, row.calls, ended_at)
         if row.at is not None:
-            thread.last_at = row.at
+            thread.move_on(row.at)
 
     def _ask(self, view: _View, row: Row, calls: list[ToolCall], ended_at: float | None) -> None:
         requested = [_to_call(call) for call in calls]
@@ -194,7 +165,7 @@ class _Flow:
             for call, known in zip(requested, facts, strict=True)
         ]
         at = self._time_of(view, row)
-        arrival = Arrival(at, view.sid, row.uid, view.continues_at, ended_at)
+        arrival = Arrival(at, view.sid, row.uid, view.continues_at, view.branched, ended_at)
         resolved = view.memory.resolve(view.thread, asked, arrival, self.batch.new_execution)
         self._open(view, row, asked, resolved)
         approximate = resolved.inserted_in_bulk or row.at is None
@@ -238,10 +209,10 @@ class _Flow:
             at_approximate=approximate,
             session=view.lineage,
             house=self.origin.house,
-            tool=clean_name(call.tool),
+            tool=clean_tool(call.tool),
             signature=facts.signature,
             shape=facts.shape,
-            model=clean_name(model) if model else None,
+            model=clean_model(model) if model else None,
             task_type=self.ingest.tasks.task_type(call.tool, facts.shape),
             outcome="unknown",
             rule="no_result",
@@ -302,7 +273,7 @@ class _Flow:
             before,
             at=min(at, self.origin.now),
             at_approximate=before.at_approximate and before.source == "state_db",
-            model=clean_name(model) if model else before.model,
+            model=clean_model(model) if model else before.model,
             outcome=verdict.outcome,
             rule=verdict.rule,
             error_type=verdict.error_type,
@@ -321,18 +292,3 @@ def _says_less(verdict: Judgement, before: Execution) -> bool:
 def _to_call(call: ToolCall) -> Call:
     function = call.function
     return Call(call_id=text(call.id), tool=text(function.name), arguments=function.arguments)
-
-
-def _ends_of_blocks(rows: Sequence[Row]) -> dict[int, float]:
-    """For each request, by row id: when the last of its results came, where these rows tell."""
-    ends: dict[int, float] = {}
-    last: dict[str, float] = {}
-    for row in reversed(rows):
-        if row.role == "tool":
-            if row.at is not None:
-                last.setdefault(row.session_id, row.at)
-        else:
-            end = last.pop(row.session_id, None)
-            if row.calls and end is not None:
-                ends[row.id] = end
-    return ends

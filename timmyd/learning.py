@@ -20,7 +20,8 @@ from timmyd.house.obey import HELD_BACK
 from timmyd.house.outcome import RATED
 from timmyd.store.queries import TurnRow
 
-_BREAKERS_KEPT_S = 30 * 86_400.0
+_DAY_S = 86_400.0
+_BREAKERS_KEPT_S = 30 * _DAY_S
 _KIND_OF_STATE = {
     OPEN: "breaker_opened",
     HALF_OPEN: "breaker_half_opened",
@@ -64,8 +65,11 @@ class Learner:
             exploration=settings.choice.exploration,
             minimum=settings.choice.minimum,
             zone=None if settings.clock.zone == "system" else ZoneInfo(settings.clock.zone),
+            houses=[house.name for house in settings.houses],
+            models=settings.prices,
         )
         self._states = _states(self.breakers)
+        self._day = int(saved.get("learner_day", b"0"))
 
     def dump(self) -> dict[str, bytes]:
         """All that a restart needs."""
@@ -73,6 +77,7 @@ class Learner:
             "judgement": self.judgement.dump(),
             "breakers": json.dumps(self.breakers.to_dict()).encode(),
             "estimates": self.estimates.dump(),
+            "learner_day": str(self._day).encode(),
         }
 
     def observe(
@@ -106,7 +111,12 @@ class Learner:
                 )
 
     def tick(self, now: float) -> list[AdaptationEvent]:
-        """Decide; returns what changed, in order."""
+        """Decide; returns what changed, in order. Once a day what was long unused is let go."""
+        day = int(now // _DAY_S)
+        if day > self._day:
+            self._day = day
+            self.breakers.prune(now - _BREAKERS_KEPT_S)
+            self.estimates.forget(now)
         events = [event_of(change) for change in self.judgement.tick(now)]
         return [*events, *self._breaker_events(now)]
 
@@ -143,11 +153,6 @@ class Learner:
             if key.tool is not None and breaker.state != CLOSED:
                 found.setdefault(key.tool, set()).add(key.house)
         return {tool: frozenset(houses) for tool, houses in found.items()}
-
-    def forget(self, now: float) -> None:
-        """Let go of what was not used for long."""
-        self.breakers.prune(now - _BREAKERS_KEPT_S)
-        self.estimates.forget(now)
 
 
 def _judgement(settings: Settings, saved: bytes | None) -> Judgement:

@@ -85,7 +85,7 @@ def bare_pipeline(folder: Path, database: Path) -> tuple[int, float]:
             )
             fold.add(at=at, combo=combo, outcome=verdict.outcome, latency_ms=None, confidence=None)
             for table, name in ((patterns, (combo, signature)), (models, (model, task))):
-                sums = table.setdefault(name, [0, 0, 0])  # type: ignore[attr-defined, arg-type]
+                sums = table.setdefault(name, [0, 0, 0])  # type: ignore[arg-type]
                 sums[0] += 1
                 sums[1] += 1
                 sums[2] += verdict.outcome == "ok"
@@ -141,7 +141,7 @@ def per_record_engine(folder: Path, database: Path, most: int) -> tuple[int, flo
 _DUCKDB = """
 import duckdb, json, resource, sys
 connection = duckdb.connect()
-connection.execute("SET threads = 1")
+connection.execute("SET threads = 1; SET enable_progress_bar = false")
 rows = connection.execute('''
     WITH m AS (SELECT session_id, unnest(messages) AS message FROM read_json(?, maximum_object_size = 1000000000,
         columns = {session_id: 'VARCHAR', model: 'VARCHAR',
@@ -165,7 +165,7 @@ def duckdb_group_by(folder: Path, environment: Path) -> tuple[int, float]:
     made = subprocess.run(
         [python, "-c", _DUCKDB, str(folder)], check=True, capture_output=True, text=True
     )
-    rows, cpu_s = json.loads(made.stdout)
+    rows, cpu_s = json.loads(made.stdout.strip().splitlines()[-1])
     return rows, cpu_s
 
 

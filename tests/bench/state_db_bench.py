@@ -55,7 +55,7 @@ def make(path: Path, messages: int, sessions: int, *, now: float) -> int:
         ((f"20261101_{n:08d}", f"model-{n % 4}", start + n * 50) for n in range(sessions)),
     )
     calls = 0
-    rows = []
+    rows: list[tuple[object, ...]] = []
     insert = (
         "INSERT INTO messages (session_id, role, content, tool_call_id, tool_calls, tool_name, timestamp)"
         " VALUES (?, ?, ?, ?, ?, ?, ?)"
@@ -79,7 +79,9 @@ def make(path: Path, messages: int, sessions: int, *, now: float) -> int:
                     calls += 1
                     rows.append((sid, "assistant", "", None, json.dumps([call]), None, at))
                 else:
-                    output = json.dumps({"output": "line\n" * 120, "exit_code": place % 5, "error": None})
+                    output = json.dumps(
+                        {"output": "line\n" * 120, "exit_code": place % 5, "error": None}
+                    )
                     called = f"call_{n:08d}{place - 1:04d}Qz"
                     rows.append((sid, "tool", output, called, None, "terminal", at))
         if len(rows) > 50_000:
@@ -145,7 +147,9 @@ def main() -> int:
     parser = argparse.ArgumentParser()
     parser.add_argument("--messages", type=int, default=1_000_000)
     parser.add_argument("--sessions", type=int, default=50_000)
-    parser.add_argument("--keep", type=Path, help="make the database here, or use it if it is there")
+    parser.add_argument(
+        "--keep", type=Path, help="make the database here, or use it if it is there"
+    )
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         home = options.keep or Path(folder) / "home"

@@ -62,6 +62,12 @@ def _broken(*args, **kwargs):
 """
 
 FULL_DISK = BREAK.format(error="OSError(28, 'No space left on device')")
+LEAPING_CLOCK = """
+import itertools as _i
+_leap = _i.cycle([0.0, 4e9, -4e9, float("nan")])
+for _class in (Kit, Policies, Recorder):
+    _class.__init__.__kwdefaults__["clock"] = lambda: next(_leap)
+"""
 PLACES: dict[str, tuple[str, str]] = {
     "at import": ("__init__.py", "raise RuntimeError"),
     "no syntax": ("hermes.py", "this is no Python"),
@@ -79,12 +85,7 @@ PLACES: dict[str, tuple[str, str]] = {
     "after a call": ("kit.py", BREAK.format(error="MemoryError") + "Kit.after = _broken"),
     "a full disk": ("recorder.py", FULL_DISK + "_RealDisk.write = _broken"),
     "a disk that opens nothing": ("recorder.py", FULL_DISK + "_RealDisk.open = _broken"),
-    "a clock that leaps": (
-        "kit.py",
-        "import itertools as _i\n_leap = _i.cycle([0.0, 4e9, -4e9, float('nan')])\n"
-        "for _class in (Kit, Policies, Recorder):\n"
-        "    _class.__init__.__kwdefaults__['clock'] = lambda: next(_leap)\n",
-    ),
+    "a clock that leaps": ("kit.py", LEAPING_CLOCK),
 }
 
 
@@ -133,8 +134,9 @@ def _unreadable(path: Path) -> None:
     ids=lambda m: m.__name__,
 )
 def test_whatever_lies_where_the_policy_should_be_the_agent_works_as_without_it(
-    make: Callable[[Path], None], hermes: HermesAgent
+    make: Callable[[Path], None], hermes_022: HermesAgent
 ) -> None:
+    hermes = hermes_022
     install_kit(hermes.home)
     policy = hermes.home.user_home / ".local" / "state" / "timmyd" / "policy.json"
     policy.parent.mkdir(parents=True)
@@ -146,7 +148,8 @@ def test_whatever_lies_where_the_policy_should_be_the_agent_works_as_without_it(
 
 
 @pytest.mark.parametrize("made", ["a file in the way", "read-only"])
-def test_a_folder_that_takes_no_telemetry_stops_nothing(made: str, hermes: HermesAgent) -> None:
+def test_a_folder_that_takes_no_telemetry_stops_nothing(made: str, hermes_019: HermesAgent) -> None:
+    hermes = hermes_019
     install_kit(hermes.home)
     hermes.home.sessions_dir.mkdir(exist_ok=True)
     folder = hermes.home.sessions_dir / "timmy"
@@ -158,7 +161,8 @@ def test_a_folder_that_takes_no_telemetry_stops_nothing(made: str, hermes: Herme
     assert _turn(hermes) == _without(hermes)
 
 
-def test_a_kit_that_is_half_removed_stops_nothing(hermes: HermesAgent) -> None:
+def test_a_kit_that_is_half_removed_stops_nothing(hermes_022: HermesAgent) -> None:
+    hermes = hermes_022
     install_kit(hermes.home)
     folder = hermes.home.path / "plugins" / "timmy"
     (folder / "reader.py").unlink()

@@ -1,14 +1,12 @@
 """The recorder against the truth: what it wrote is what ran, once, with the right outcome and latency."""
 
-import threading
-import time
 from collections import Counter
-from collections.abc import Callable
 from typing import Any
 
 import pytest
 
 from tests.hermes.support.agent import HermesAgent
+from tests.hermes.support.daemon import wait_for
 from tests.hermes.support.kit import headers, install_kit, telemetry, tool_lines
 from tests.hermes.support.script import Step, ToolCall, call, calls, say, terminal
 from timmyd.service.hermes_kit import install, plan_install
@@ -192,7 +190,7 @@ def test_a_subagents_calls_belong_to_its_own_session(hermes: HermesAgent) -> Non
     child = server.turn(*terminal("echo child"), text="do a small thing")
     with hermes.conversation() as talk:
         parent = talk.send(server.turn(call("delegate_task", goal=child), say("delegated")))
-        _wait_for(lambda: len(tool_lines(hermes.home.path)) >= 2)
+        wait_for(lambda: len(tool_lines(hermes.home.path)) >= 2)
 
     _agree(hermes)
     by_tool = {line["tool"]: line["session"] for line in tool_lines(hermes.home.path)}
@@ -238,14 +236,6 @@ def test_nothing_that_was_said_is_in_the_telemetry(hermes: HermesAgent) -> None:
     assert all((path.stat().st_mode & 0o777) == 0o600 for path in folder.iterdir())
 
 
-def _wait_for(condition: Callable[[], bool], timeout_s: float = 60.0) -> None:
-    """Wait for something that another process does."""
-    deadline = time.monotonic() + timeout_s
-    while not condition():
-        assert time.monotonic() < deadline
-        threading.Event().wait(0.05)
-
-
 def test_each_profile_records_in_its_own_home(hermes: HermesAgent) -> None:
     install_kit(hermes.home)
     profile = hermes.home.path / "profiles" / "ezra"
@@ -260,3 +250,13 @@ def test_each_profile_records_in_its_own_home(hermes: HermesAgent) -> None:
     assert tool_lines(hermes.home.path) == []
     assert len(tool_lines(profile)) == 1
     assert {h["house"] for h in headers(profile)} == {"ezra"}
+
+
+def test_the_agent_has_a_slash_command_that_tells_what_timmy_sees(hermes: HermesAgent) -> None:
+    install_kit(hermes.home, house="ezra")
+    with hermes.conversation() as talk:
+        talk.send("/timmy")
+        said = talk.output
+
+    assert "timmy: house ezra, mode intelligent" in said
+    assert "breakers: all closed" in said

@@ -62,11 +62,22 @@ def now_at(tick: int) -> float:
     return 1e9 + TICK_S * (tick + 1)
 
 
+def bent(judgement: Judgement, rows: list[Observation]) -> list[Observation]:
+    """The traffic under the published values: a lower threshold helps ezra and harms bezalel."""
+    values = judgement.values()
+    told: dict[str, str] = {}
+    if values["ezra.evidence_threshold"] < 0.8:
+        told["ezra"] = "ok"
+    if values["bezalel.evidence_threshold"] < 0.8:
+        told["bezalel"] = "error"
+    return [msgspec.structs.replace(row, outcome=told.get(row.house, row.outcome)) for row in rows]
+
+
 def drive(judgement: Judgement, traffic: list[list[Observation]]) -> list[object]:
     """Every decision and every published value, in order."""
     told: list[object] = []
     for tick, rows in enumerate(traffic):
-        judgement.observe(rows)
+        judgement.observe(bent(judgement, rows))
         told += judgement.tick(now_at(tick))
         told.append(judgement.values())
         judgement.published(tick + 1)
@@ -108,7 +119,7 @@ def test_a_restart_between_any_two_ticks_gives_the_same_decisions(
     halting = Judgement(FAST, SPECS, limit_runs=20.0)
     heard: list[object] = []
     for tick, rows in enumerate(traffic):
-        halting.observe(rows)
+        halting.observe(bent(halting, rows))
         if tick in stops:
             halting = Judgement.load(halting.dump(), FAST, SPECS, limit_runs=20.0)
         heard += halting.tick(now_at(tick))

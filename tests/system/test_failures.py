@@ -177,6 +177,8 @@ def test_a_full_disk_is_said_and_survived_and_what_was_written_meanwhile_is_coun
         assert server.show(UNIT, "ActiveState")["ActiveState"] == "active"
         server.run(f"rm {STATE}/ballast").check()
         server.until_total(total + 5, "ezra", timeout_s=TROUBLE_S)
+    # the state from before is back, and finds the same session again
+    server.until_total(total + 5, "ezra", timeout_s=TROUBLE_S)
 
 
 def test_a_corrupt_database_ends_the_start_with_78_and_is_not_touched(server: Server) -> None:

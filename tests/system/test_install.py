@@ -163,6 +163,20 @@ def test_a_user_enrolled_while_it_runs_is_seen_with_all_their_history(server: Se
     assert server.main_pid() == before
 
 
+def test_a_home_outside_of_home_is_seen_and_so_is_roots(server: Server) -> None:
+    server.run("useradd --create-home --base-dir /srv eve && chmod 700 /srv/eve").check()
+    text = session("e", 2)
+    for home in ("/srv/eve", "/root"):
+        server.run(f"mkdir -p {home}/.hermes/sessions").check()
+        server.run(f"cat > {home}/.hermes/sessions/e.json", text=text).check()
+    server.run("chown -R eve:eve /srv/eve").check()
+
+    for user in ("eve", "root"):
+        server.timmyd("enrol", user).check()
+        server.until_total(2, user)
+        server.timmyd("unenrol", user).check()
+
+
 def test_a_home_that_appears_late_is_seen(server: Server) -> None:
     server.run("rm -r ~/.hermes", user="dave").check()
     server.timmyd("enrol", "dave").check()
@@ -280,11 +294,13 @@ def test_an_upgrade_that_cannot_be_built_leaves_the_running_service_alone(server
 
 def test_uninstalling_leaves_nothing_but_the_state(server: Server) -> None:
     total = server.total()
+    server.run(f"echo '[schedule]\ntick = \"10s\"' > {SETTINGS}").check()
 
     server.install("--uninstall").check()
 
-    left = sorted(server.files() - server.before)
-    assert [path for path in left if not path.startswith("/var/lib/timmyd")] == []
+    left = {Path(path) for path in server.files() - server.before}
+    state = Path("/var/lib/timmyd")
+    assert {path for path in left if not path.is_relative_to(state)} == set()
     assert server.run("systemctl list-unit-files 'timmyd*' --no-legend").out == ""
     assert server.run("id timmyd").status == 0, "the state keeps its owner"
 

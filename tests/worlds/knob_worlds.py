@@ -180,7 +180,7 @@ class SessionAlarm:
         ]
         for cluster in sorted(closed + watch.clusters.over(t * TICK_S + TICK_S - 1.0)):
             watch.close(cluster, testing=True)
-        detector: EDetector = watch.detector
+        detector: EDetector = watch.fixed
         hot = detector.value >= detector.level
         if hot and self.span_s:
             hot = detector.confirmed(t * TICK_S, span_s=self.span_s, more=5)

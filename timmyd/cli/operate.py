@@ -5,23 +5,15 @@ from typing import Annotated, Any
 
 import typer
 
-from timmyd.cli.common import (
-    FAILED,
-    WRONG_USAGE,
-    ConfigOption,
-    Context,
-    JsonOption,
-    StateOption,
-    context,
-    look_into,
-    print_json,
-    say,
-)
-from timmyd.cli.look import show_policy
+from timmyd.cli.options import ConfigOption, JsonOption, StateOption
+from timmyd.cli.output import FAILED, WRONG_USAGE, complain, print_json, say
+from timmyd.cli.policy import show
+from timmyd.cli.where import Context, context, look_into
 from timmyd.clock import now
 from timmyd.engine import IntelligenceEngine
 from timmyd.errors import StoreError
 from timmyd.service.lock import holder
+from timmyd.service.logs import printable
 from timmyd.store.database import PatternDatabase
 
 _HISTORY = 50
@@ -36,7 +28,7 @@ def register(app: typer.Typer) -> None:
     policy = typer.Typer(
         help="The policy: show, history, rollback, pin, unpin.", no_args_is_help=True
     )
-    policy.command("show")(show_policy)
+    policy.command()(show)
     policy.command()(history)
     policy.command()(rollback)
     policy.command()(pin)
@@ -66,8 +58,8 @@ def history(
         say("nothing has changed yet")
     for event in events:
         say(
-            f"{event.id:>5}  {event.timestamp}  {event.kind}  {event.change_type}"
-            f"  {event.old_value} -> {event.new_value}  {event.reason}"
+            f"{event.id:>5}  {event.timestamp}  {event.kind}  {printable(event.change_type)}"
+            f"  {event.old_value} -> {event.new_value}  {printable(event.reason)}"
         )
 
 
@@ -155,7 +147,7 @@ def _order(found: Context, kind: str, body: Mapping[str, Any], *, as_json: bool)
     try:
         database = PatternDatabase(found.database)
     except StoreError as error:
-        say(f"{error}\n  hint: run this as the user that owns {found.state}")
+        complain(f"{error}\n  hint: run this as the user that owns {found.state}")
         raise typer.Exit(FAILED) from None
     try:
         number = database.add_order(kind, body, at=now())
@@ -172,7 +164,7 @@ def _order(found: Context, kind: str, body: Mapping[str, Any], *, as_json: bool)
     if as_json:
         print_json({"order": number, "carried_out": carried_out, "daemon": pid})
     elif refused is not None:
-        say(refused.reason)
+        say(printable(refused.reason))
     elif carried_out:
         say(f"order {number} is carried out; it is published when the daemon runs again")
     else:

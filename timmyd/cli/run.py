@@ -1,69 +1,94 @@
-"""`timmyd run`: the daemon in the foreground, or once over all that is there."""
+"""`timmyd run`: the daemon in the foreground, or once over all that is there.
 
+Its options are read with argparse and nothing is imported that it does not need: it must be ready
+in a quarter of a second.
+"""
+
+import argparse
+import gc
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING
 
 import msgspec
-import typer
 
-from timmyd.cli.common import (
-    ConfigOption,
-    Context,
-    JsonOption,
-    StateOption,
-    context,
-    places,
-    print_json,
-    say,
-)
+from timmyd.cli.output import print_json, say
+from timmyd.cli.where import Context, context, places
 from timmyd.config import Settings
 from timmyd.engine import IntelligenceEngine
 from timmyd.service.inbox import Place
 from timmyd.service.lock import StateLock
-from timmyd.service.logs import configure
-from timmyd.service.loop import Daemon, Summary
 from timmyd.service.systemd import Notifier
 from timmyd.store.database import PatternDatabase
+
+if TYPE_CHECKING:
+    from timmyd.service.loop import Summary
 
 _MIGRATION_S = 60.0
 
 
-def register(app: typer.Typer) -> None:
-    """Add the command."""
-    app.command("run")(run)
+def parser() -> argparse.ArgumentParser:
+    """The options of `timmyd run`."""
+    made = argparse.ArgumentParser(
+        prog="timmyd run",
+        description="Watch Hermes sessions, learn from them, publish the policy."
+        " Ends on SIGTERM; SIGHUP reads the settings again.",
+        allow_abbrev=False,
+    )
+    made.add_argument(
+        "--home",
+        action="append",
+        default=[],
+        metavar="DIR[=HOUSE]",
+        help="a Hermes home; may be given again (default: those of the settings, else ~/.hermes)",
+    )
+    made.add_argument(
+        "--sessions",
+        action="append",
+        default=[],
+        metavar="DIR[=HOUSE]",
+        help="a directory of session files; may be given again",
+    )
+    made.add_argument("--policy", type=Path, metavar="FILE", help="where to publish the policy")
+    made.add_argument(
+        "--once", action="store_true", help="take in all that is there, adapt, publish, and end"
+    )
+    made.add_argument(
+        "--config",
+        type=Path,
+        metavar="FILE",
+        help="settings file (default: those of the service or the user)",
+    )
+    made.add_argument(
+        "--state",
+        type=Path,
+        metavar="DIR",
+        help="state directory (default: that of the service or the user)",
+    )
+    made.add_argument("--json", action="store_true", help="with --once: print the summary as JSON")
+    return made
 
 
-def run(
-    home: Annotated[
-        list[str] | None,
-        typer.Option("--home", help="A Hermes home, as DIR or DIR=HOUSE; may be given again."),
-    ] = None,
-    sessions: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--sessions",
-            help="A directory of session files, as DIR or DIR=HOUSE; may be given again.",
-        ),
-    ] = None,
-    policy: Annotated[
-        Path | None, typer.Option("--policy", help="Where to publish the policy.")
-    ] = None,
-    *,
-    once: Annotated[
-        bool, typer.Option("--once", help="Take in all that is there, adapt, publish, and end.")
-    ] = False,
-    config: ConfigOption = None,
-    state: StateOption = None,
-    as_json: JsonOption = False,
-) -> None:
-    """Watch Hermes sessions, learn from them, publish the policy. Ends on SIGTERM; SIGHUP reloads."""
-    found = context(config, state)
+def main(words: Sequence[str]) -> int:
+    """Run it; returns the exit status.
+
+    Raises:
+        TimmyError: It cannot run; the class says who must act.
+    """
+    given = parser().parse_args(words)
+    found = context(given.config, given.state)
+    where = places(found.settings, given.home, given.sessions)
     notifier = Notifier()
+    with _without_rich():
+        from timmyd.service.logs import configure  # noqa: PLC0415 - see there
+        from timmyd.service.loop import Daemon  # noqa: PLC0415
     log = configure(found.settings.log.level, found.settings.log.format)
 
     def reload() -> tuple[Settings, list[Place]]:
-        again = context(config, state)
-        return again.settings, places(again.settings, home or (), sessions or ())
+        again = context(given.config, given.state)
+        return again.settings, places(again.settings, given.home, given.sessions)
 
     with StateLock(found.state):
         database = _open(found, notifier)
@@ -71,20 +96,39 @@ def run(
             engine = IntelligenceEngine(database, settings=found.settings)
             daemon = Daemon(
                 found.settings,
-                places(found.settings, home or (), sessions or ()),
+                where,
                 state=found.state,
                 engine=engine,
                 log=log,
                 notifier=notifier,
                 reload=reload,
-                policy=None if policy is None else policy.absolute(),
+                policy=None if given.policy is None else given.policy.absolute(),
             )
-            if once:
-                _show(daemon.once(), daemon.publisher.target, as_json=as_json)
-            else:
-                daemon.run()
+            # what was made up to here stays: the collector need not look at it again
+            gc.freeze()
+            gc.enable()
+            if given.once:
+                _show(daemon.once(), daemon.publisher.target, as_json=given.json)
+                return 0
+            return daemon.run()
         finally:
             database.close()
+
+
+@contextmanager
+def _without_rich() -> Iterator[None]:
+    """Hide rich from structlog, which would import it for tracebacks that a daemon never draws.
+
+    That is a fifth of the time to READY.
+    """
+    hidden = "rich" not in sys.modules
+    if hidden:
+        sys.modules["rich"] = None  # type: ignore[assignment] # how Python spells "cannot be imported"
+    try:
+        yield
+    finally:
+        if hidden:
+            del sys.modules["rich"]
 
 
 def _open(found: Context, notifier: Notifier) -> PatternDatabase:
@@ -95,7 +139,7 @@ def _open(found: Context, notifier: Notifier) -> PatternDatabase:
     return PatternDatabase(found.database, progress=migrating)
 
 
-def _show(summary: Summary, policy: Path, *, as_json: bool) -> None:
+def _show(summary: "Summary", policy: Path, *, as_json: bool) -> None:
     if as_json:
         print_json(msgspec.structs.asdict(summary) | {"policy": str(policy)})
         return

@@ -9,7 +9,7 @@ import math
 
 import msgspec
 
-_KEEP, _GAP_AT, _PRICE_KEEP = 0.98, 3.0, 0.98
+_KEEP, _GAP_AT, _PRICE_KEEP = 0.98, 2.5, 0.98
 
 
 class Arm(msgspec.Struct):

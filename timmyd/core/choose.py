@@ -1,7 +1,7 @@
 """PURE: which of several options to prefer: the best model of a task type, the best house of a tool.
 
 A leader is published with nearly all of the weight, the others share a small exploration. The
-leader changes only when another option is better with 90 % probability, so that equal options do
+leader changes only when another option is better with 92 % probability, so that equal options do
 not flip; old executions fade, so that a fallen leader is left and a risen option is found.
 Closed form, no random draws: the same executions give the same weights.
 """
@@ -20,10 +20,12 @@ EXPLORATION, MINIMUM = 0.02, 20
 MEMORY = 500.0
 """Executions after which the weight of one has faded to 1/e."""
 
-_DOUBT_SHARE, _SWITCH_AT, _DOUBT_AT = 0.30, 0.90, 0.5
-_PRIOR, _LEAST, _TASK_KEEP = 4.0, 5.0, 0.9998
+_DOUBT_SHARE, _SWITCH_AT, _DOUBT_AT = 0.30, 0.92, 0.5
+_PRIOR, _LEAST, _LEAST_FOLLOWED, _TASK_KEEP = 6.0, 5.0, 20.0, 0.9998
 _STALE, _STALE_SWITCH_AT = 20.0, 0.7
 _BLOCK = 100
+_WARY_BLOCKS = 8
+"""So long only followers count, if there are any: the check on the others needs time."""
 _COST_WORTH, _LATENCY_WORTH = 0.05, 0.02
 _CORRELATION, _SESSIONS_KEPT = 0.3, 256
 _Z_95 = 1.96
@@ -68,6 +70,7 @@ class _State(msgspec.Struct, frozen=True):
     task: tuple[float, float]
     sessions: list[tuple[int, int]]
     in_block: int
+    blocks: int
 
 
 class Leader:
@@ -99,7 +102,7 @@ class Leader:
         self._keep = 1.0 - 1.0 / max(10.0, memory)
         self._task = (1.0, 2.0)  # successes and executions of all options, long memory
         self._sessions: dict[int, int] = {}
-        self._in_block = 0
+        self._in_block = self._blocks = 0
 
     @property
     def leader(self) -> str:
@@ -142,9 +145,16 @@ class Leader:
         mine.cost = blend(mine.cost, cost)
         self._in_block += 1
         if self._in_block >= _BLOCK:
-            self._in_block = 0
+            self._in_block, self._blocks = 0, min(_WARY_BLOCKS, self._blocks + 1)
             for other in self._arms.values():
                 other.close_block()
+
+    def know(self, arms: Iterable[str]) -> None:
+        """Let options join that were not used yet, so that they can be explored."""
+        for arm in arms:
+            if arm not in self._arms:
+                self._arms[arm] = Arm()
+                self._leader = self._leader or arm
 
     def decide(self, available: Collection[str] | None = None) -> Choice | None:
         """Move the leader if the evidence is there, and say what to publish.
@@ -160,10 +170,11 @@ class Leader:
         if not names:
             return None
         confounded = any(arm.differs for arm in self._arms.values())
-        followed = confounded and self._explore > 0
+        wary = self._blocks < _WARY_BLOCKS and any(a.seen_followed for a in self._arms.values())
+        followed = (confounded or wary) and self._explore > 0
         posterior = {name: self._posterior(name, names, followed=followed) for name in names}
         leader = self._leader if self._leader in posterior else self._best(names, posterior)
-        leader = self._challenge(leader, posterior)
+        leader = self._challenge(leader, posterior, _LEAST_FOLLOWED if followed else _LEAST)
         if available is None or self._leader in names:
             self._leader = leader
         success, low, samples = self.standing(leader, followed=followed)
@@ -196,7 +207,7 @@ class Leader:
         """The whole state; `load` of it goes on bit for bit."""
         rows = list(self._sessions.items())
         return msgspec.msgpack.encode(
-            _State(1, self._leader, self._arms, self._task, rows, self._in_block)
+            _State(1, self._leader, self._arms, self._task, rows, self._in_block, self._blocks)
         )
 
     @classmethod
@@ -219,6 +230,7 @@ class Leader:
         self = cls(exploration=exploration, minimum=minimum, memory=memory)
         self._arms, self._leader, self._task = state.arms, state.leader, state.task
         self._sessions, self._in_block = dict(state.sessions), state.in_block
+        self._blocks = min(_WARY_BLOCKS, max(0, state.blocks))
         return self
 
     # ------------------------------------------------------------------ inside
@@ -253,7 +265,9 @@ class Leader:
         mean -= _LATENCY_WORTH * (mine.latency_ms or 0.0) / (slowest or 1.0)
         return mean, variance, seen
 
-    def _challenge(self, leader: str, posterior: dict[str, tuple[float, float, float]]) -> str:
+    def _challenge(
+        self, leader: str, posterior: dict[str, tuple[float, float, float]], least: float
+    ) -> str:
         """The option that takes over, or the leader."""
         best, highest = leader, 0.0
         for name, standing in posterior.items():
@@ -261,7 +275,7 @@ class Leader:
             if self._explore <= 0 and standing[2] < _STALE:
                 ready = better >= _STALE_SWITCH_AT and posterior[leader][2] >= _STALE
             else:
-                ready = better >= _SWITCH_AT and standing[2] >= _LEAST
+                ready = better >= _SWITCH_AT and standing[2] >= least
             if name != leader and ready and better > highest:
                 best, highest = name, better
         return best

@@ -17,6 +17,8 @@ from dataclasses import dataclass
 
 import msgspec
 
+from timmyd.core.calls import Call, Key, keys_of
+
 FORGOTTEN_AFTER_S = 30 * 86_400.0
 MOST_KEYS = 200_000
 
@@ -42,37 +44,19 @@ _BREAKABLE = ("arguments", "tool+house+model")
 """The effects whose calls may simply never work, whatever the others say."""
 BROKEN_SUCCESS = 0.04
 _BROKEN_SHARE, _BROKEN_WORTH, _BROKEN_MOST = 0.01, 50.0, 6.0
+_BROKEN_RATE = 0.05
+"""Rate of the mean that tells how many of a tool's calls in a house are of the broken kind."""
 _MACKAY = math.pi / 8
 _CURVATURE_LEAST = 0.02
 
-Key = tuple[str, ...]
 _EFFECT_CELLS = 5
 _MEAN, _VARIANCE, _COUNT, _AT, _BROKEN = range(_EFFECT_CELLS)
 Effect = list[float]
-"""Mean, variance, executions, last used (Unix seconds), log odds that it never works."""
+"""Mean, variance, executions, last used (Unix seconds), log odds that it never works.
 
-
-@dataclass(frozen=True, slots=True)
-class Call:
-    """What is known of a call before it runs; None is left out.
-
-    Attributes:
-        tool: Its name.
-        house: Where it would run.
-        signature: Digest of its exact arguments.
-        shape: Their safe short form, such as `git status`.
-        model: Which model asks.
-        task: The task type, as the model's effect differs by it.
-        hour: Hour of day, 0 to 23, in the configured zone.
-    """
-
-    tool: str
-    house: str
-    signature: str | None = None
-    shape: str | None = None
-    model: str | None = None
-    task: str | None = None
-    hour: int | None = None
+In the last cell of `tool+house` stands the share of its calls that seem to be of the broken kind,
+for those who ask without telling the arguments.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,7 +111,7 @@ class Effects:
         """What is thought of a call before it runs."""
         mean = variance = unsure = prior = 0.0
         works = 1.0
-        for key in _keys(call):
+        for key in keys_of(call):
             effect = self._effects.get(key)
             kind = key[0]
             widest = _prior(kind, call.shape)
@@ -144,11 +128,14 @@ class Effects:
             if kind in self._odds:
                 odds = self._odds[kind] + (0.0 if effect is None else effect[_BROKEN])
                 works *= 1.0 - sigmoid(odds)
+        if call.signature is None:
+            usual = self._effects.get(("tool+house", call.tool, call.house))
+            works = min(works, 1.0 - (0.0 if usual is None else usual[_BROKEN]))
         return Belief(mean, variance, works, 1.0 - unsure / prior)
 
     def learn(self, call: Call, *, ok: bool, at: float) -> None:
         """Take in one rated execution (ok, or error or timeout) that finished at `at`."""
-        keys = _keys(call)
+        keys = keys_of(call)
         effects = self._effects
         used: list[Effect] = []
         suspects: list[tuple[str, Effect, float]] = []
@@ -171,6 +158,8 @@ class Effects:
             used.append(effect)
         p = sigmoid(mean / math.sqrt(1.0 + _MACKAY * variance))
         believed = self._suspect(suspects, p, ok=ok) if suspects else 1.0
+        usual_effect = effects["tool+house", call.tool, call.house]
+        usual_effect[_BROKEN] += _BROKEN_RATE * (1.0 - believed - usual_effect[_BROKEN])
         curvature = max(p * (1.0 - p), _CURVATURE_LEAST)
         gain = believed / (1.0 + variance * curvature)
         error = (1.0 if ok else 0.0) - p
@@ -259,28 +248,6 @@ class Effects:
         )
         for _, _, key in rows[: self._most // 10]:
             self._drop(key)
-
-
-def _keys(call: Call) -> list[Key]:
-    """The effects that an execution shares with others."""
-    tool, house = call.tool, call.house
-    keys: list[Key] = [
-        ("all",),
-        ("tool", tool),
-        ("house", house),
-        ("tool+house", tool, house),
-    ]
-    if call.shape is not None:
-        keys.append(("shape", tool, call.shape))
-    if call.signature is not None:
-        keys.append(("arguments", tool, call.signature))
-        keys.append(("house+arguments", house, tool, call.signature))
-    if call.model is not None:
-        keys.append(("model+task", call.model, call.task or ""))
-        keys.append(("tool+house+model", tool, house, call.model))
-    if call.hour is not None:
-        keys.append(("hour", str(call.hour)))
-    return keys
 
 
 def _prior(kind: str, shape: str | None) -> float:

@@ -242,8 +242,11 @@ class DropDetector(msgspec.Struct, kw_only=True):
         variance = max(self.total_sq / self.weight - mean * mean, 0.01)
         return mean, math.sqrt(variance * self.weight_sq) / self.weight
 
-    def update(self, x: float, at: float) -> bool:
-        """Take in one cluster mean in [0, 1]; True while the evidence stands at or above the level."""
+    def update(self, x: float, at: float, weight: float = 1.0) -> bool:
+        """Take in one cluster mean in [0, 1]; True while the evidence stands at or above the level.
+
+        `at` and `weight` are as in `EDetector.update`; the baseline is weighted likewise.
+        """
         hot = False
         known = self.baseline()
         if known is not None:
@@ -252,11 +255,15 @@ class DropDetector(msgspec.Struct, kw_only=True):
                 self.detector = EDetector(limit=limit, level=self.level)
             elif abs(limit - self.detector.limit) > _SAME_LIMIT:
                 self.detector.set_limit(limit)
-            hot = self.detector.update(x, at)
+            hot = self.detector.update(x, at, weight)
         if self.detector is None or self.detector.value <= self.freeze:
             g = 0.5 ** (1.0 / self.half_life)
-            self.weight, self.weight_sq = g * self.weight + 1.0, g * g * self.weight_sq + 1.0
-            self.total, self.total_sq = g * self.total + x, g * self.total_sq + x * x
+            self.weight = g * self.weight + weight
+            self.weight_sq = g * g * self.weight_sq + weight * weight
+            self.total, self.total_sq = (
+                g * self.total + weight * x,
+                g * self.total_sq + weight * x * x,
+            )
         return hot
 
     def restart(self) -> None:

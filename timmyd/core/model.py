@@ -66,7 +66,7 @@ class Session(msgspec.Struct, kw_only=True):
         start_key: The start as the file writes it; two ids that share it to the microsecond
             are one process (a rotation), so one lineage.
         turns: How many user messages it shows.
-        opening: Hash of the first turn, requests and results, once a second turn follows it.
+        opening: Hash of the first turn with calls, its words, requests and results, once it ended.
         calls: The calls shown after `resumed`, in order.
         resumed: The checkpoint that the decoding started from, None if it read all.
         checkpoint: Where the next decoding may start, None where that is not worth it.

@@ -2,11 +2,12 @@
 
 from dataclasses import dataclass
 
-from timmyd.core.effects import MOST_KEYS, Call, Effects
+from timmyd.core.calls import Call
+from timmyd.core.effects import MOST_KEYS, Effects
 
 FEW = 3
 """With fewer executions of a tool there is no probability at all."""
-_KNOWN_LEAST = 0.2
+_KNOWN_LEAST = 0.1
 """Below this share of variance gone too little is known of this very call."""
 _Z_95 = 1.96
 

@@ -139,8 +139,9 @@ class Register:
             walk.step(position)
             if len(walk.path) == settled:
                 chain = walk.chain
-        self._paths.pop(file, None)
-        self._paths[file] = walk.path
+        before = self._paths.pop(file, [])
+        went_back = before[: len(walk.path)] == walk.path
+        self._paths[file] = before if went_back else walk.path
         if checkpoint is not None and chain is not None:
             checkpoint = msgspec.structs.replace(checkpoint, chain=chain)
             return Placed(walk.placements, checkpoint)

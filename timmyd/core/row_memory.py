@@ -8,12 +8,14 @@ in the order of their originals, and at the start of a session that continues an
 is remembered by lineage, so it does not matter in which pieces, or how often, the rows are read.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import Any, Final, NamedTuple
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, Final
 
 import msgspec
 
-from timmyd.core.register import ANSWERED, INNER, Known, Register, hash_text, never_repeats, rank
+from timmyd.core.identity import ANSWERED, INNER, hash_text, never_repeats, rank
+from timmyd.core.register import Known, Register
+from timmyd.core.row_thread import Arrival, Ask, Asked, Resolved, Thread
 
 STATE_DB: Final = rank("state_db")
 _TELEMETRY: Final = rank("telemetry")
@@ -23,140 +25,7 @@ _BULK_S: Final = 5e-6
 _COPY_GAP_S: Final = 0.05
 _COPY_RUN_GAP_S: Final = 2.0
 _CLOCK_SLACK_S: Final = 0.25
-_LINE_SLACK_S: Final = 1.0
-_MOST_LATE: Final = 64
 _TRUNCATED: Final = "...[truncated]"
-
-
-class Asked(NamedTuple):
-    """One call of an assistant's row.
-
-    Attributes:
-        call_id: As the provider sent it.
-        key: Hash of it (`core.register.key_of`).
-        facts: Hash of tool and arguments.
-        arguments: As the row has them.
-    """
-
-    call_id: str
-    key: int
-    tool: str
-    facts: int
-    arguments: str
-
-
-class Ask(msgspec.Struct, array_like=True, gc=False):
-    """An assistant's row that requested calls, as it is remembered.
-
-    Attributes:
-        at: Its time, Unix seconds.
-        shape: Hash of the ids and the tools of its calls.
-        executions: The calls, by their rows in our database.
-        copy: It is a copy of a row that was seen before.
-        session: Hash of the id of its session.
-    """
-
-    at: float
-    shape: int
-    executions: list[int]
-    copy: bool
-    session: int
-
-
-class Open(msgspec.Struct, array_like=True, gc=False):
-    """A call that waits for its result."""
-
-    call_id: int
-    tool: int
-    execution: int
-    copy: bool
-
-
-class Thread(msgspec.Struct, array_like=True, gc=False):
-    """How far the rows of one session were followed.
-
-    Attributes:
-        last_at: Time of its last row.
-        genuine: It has requested a call that was no copy.
-        pointer: The row that the last copy was a copy of.
-        open: Calls of its last request that wait for their results.
-        late: Calls of earlier requests that still do.
-        asked_at: Time of its last request, None if that was a copy.
-        size: How many calls that request had.
-    """
-
-    last_at: float = 0.0
-    genuine: bool = False
-    pointer: int = 0
-    open: list[Open] = msgspec.field(default_factory=list)
-    late: list[Open] = msgspec.field(default_factory=list)
-    asked_at: float | None = None
-    size: int = 0
-
-    def close_block(self) -> None:
-        """Another message stands after the request: what has no result yet may get one late."""
-        if self.open:
-            self.late = [*self.late, *(call for call in self.open if not call.copy)][-_MOST_LATE:]
-            self.open = []
-        self.asked_at = None
-
-    def wait_for(self, calls: Iterable[tuple[str, str, int, bool]]) -> None:
-        """Expect the results of (call id, tool, execution, whether it is a copy)."""
-        self.open = [
-            Open(hash_text(call_id) if call_id else 0, hash_text(tool), execution, copy)
-            for call_id, tool, execution, copy in calls
-        ]
-
-    def claim(self, call_id: str, tool: str) -> Open | None:
-        """The call that a result answers; without an id, the next of its tool."""
-        if not call_id:
-            tools = hash_text(tool)
-            for place, call in enumerate(self.open):
-                if not tool or call.tool == tools:
-                    return self.open.pop(place)
-            return self.open.pop(0) if self.open else None
-        wanted = hash_text(call_id)
-        for waiting in (self.open, self.late):
-            for place, call in enumerate(waiting):
-                if call.call_id == wanted:
-                    return waiting.pop(place)
-        return None
-
-
-class Arrival(NamedTuple):
-    """How a row with requests came.
-
-    Attributes:
-        at: Its time.
-        session: Hash of the id of its session.
-        uid: Hermes' own id of the message, which a copy keeps; None where there is none.
-        continues_at: When its session began, if that continues another one.
-        ended_at: When the last result of the row came, if that is known.
-    """
-
-    at: float
-    session: int
-    uid: str | None
-    continues_at: float | None
-    ended_at: float | None
-
-
-class Resolved(NamedTuple):
-    """What a row with requests turned out to be.
-
-    Attributes:
-        executions: Its calls, known ones and new ones.
-        new: Places of those that are counted now.
-        met: Places of those that only other sources had shown.
-        copy: It is a copy, or was read before.
-        inserted_in_bulk: Its time is that of a copying, not of the request.
-    """
-
-    executions: list[int]
-    new: list[int]
-    met: list[int]
-    copy: bool
-    inserted_in_bulk: bool
 
 
 class RowMemory:
@@ -192,6 +61,11 @@ class RowMemory:
             self._index = {known.execution: n for n, known in enumerate(self.register.known)}
         return self._index.get(execution)
 
+    def _enter(self, call: Asked, execution: int, at: float) -> None:
+        index = self.register.add(call.key, call.facts, execution, rank=STATE_DB, seen_at=at)
+        if self._index is not None:
+            self._index[execution] = index
+
     # ----------------------------------------------------------------- requests
     def resolve(
         self,
@@ -219,9 +93,7 @@ class RowMemory:
                 index = self._meet(call, arrival, copied=copied)
                 if index is None:
                     execution = new_execution()
-                    self.register.add(
-                        call.key, call.facts, execution, rank=STATE_DB, seen_at=arrival.at
-                    )
+                    self._enter(call, execution, arrival.at)
                     new.append(place)
                 else:
                     self.register.known[index].shown_by |= _BIT
@@ -243,7 +115,7 @@ class RowMemory:
         return self._ask(identity)
 
     def _ask(self, identity: int) -> Ask | None:
-        stored = self._asks.get(identity)
+        stored: list[Any] | None = self._asks.get(identity)
         return None if stored is None else Ask(*stored)
 
     def _remember(self, identity: int, ask: Ask, arrival: Arrival, *, copy: bool) -> None:
@@ -313,9 +185,10 @@ class RowMemory:
         gap = arrival.at - thread.last_at if thread.last_at else 0.0
         if gap > _COPY_RUN_GAP_S or (gap > _COPY_GAP_S and not start):
             thread.pointer = 0
-        rows = list(self._genuine())
-        first = next((n for n, (i, _) in enumerate(rows, 1) if i == thread.pointer), 0)
-        for place in (*range(first, len(rows)), *(range(first) if bulk else ())):
+        rows: list[tuple[int, Ask]] = list(self._genuine())
+        first: int = next((n for n, (i, _) in enumerate(rows, 1) if i == thread.pointer), 0)
+        places: list[int] = [*range(first, len(rows)), *range(first if bulk else 0)]
+        for place in places:
             identity, ask = rows[place]
             if ask.shape != shape or not self._same_calls(calls, ask):
                 continue
@@ -350,14 +223,18 @@ class RowMemory:
 
         What was over before the request, and what telemetry saw run after its result, is another.
         """
-        by_id = never_repeats(call.call_id) and not self._marks.get("repeats")
         same = self.register.with_key(call.key)
+        if not same:
+            return None
+        by_id = never_repeats(call.call_id) and not self._marks.get("repeats")
         loose = None
         for index in same:
             known = self.register.known[index]
             if known.shown_by & _BIT or known.flags & INNER:
                 continue
-            if not by_id and not copied and _is_elsewhen(known, arrival):
+            if _ran_later(known, arrival):
+                continue
+            if not by_id and not copied and _was_over(known, arrival):
                 continue
             if known.facts == call.facts:
                 return index
@@ -378,15 +255,17 @@ def _may_copy(ask: Ask, arrival: Arrival, gap: float, *, next_in_line: bool) -> 
     began = arrival.continues_at
     if began is None or ask.at > began + _CLOCK_SLACK_S or ask.session == arrival.session:
         return False
-    return gap <= (_COPY_RUN_GAP_S if next_in_line else _COPY_GAP_S)
+    return gap <= (_COPY_RUN_GAP_S if next_in_line and arrival.branched else _COPY_GAP_S)
 
 
-def _is_elsewhen(known: Known, arrival: Arrival) -> bool:
-    if known.flags & ANSWERED and known.seen_at < arrival.at - _CLOCK_SLACK_S:
-        return True
+def _was_over(known: Known, arrival: Arrival) -> bool:
+    return bool(known.flags & ANSWERED) and known.seen_at < arrival.at - _CLOCK_SLACK_S
+
+
+def _ran_later(known: Known, arrival: Arrival) -> bool:
     ended_at = arrival.ended_at
     return (
         known.best == _TELEMETRY
         and ended_at is not None
-        and known.seen_at > ended_at + _LINE_SLACK_S
+        and known.seen_at > ended_at + _CLOCK_SLACK_S
     )

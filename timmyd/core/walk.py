@@ -132,12 +132,21 @@ class Walk:
         """
         calls = self.calls[position:]
         repeats = self.register.notice_repeats(self.calls)
-        if not repeats and self.register.known:
+        keys = {known.key for known in self.register.known}
+        if not repeats and any(key_of(call.call_id) in keys for call in calls):
             used = set(self.path)
             result = [self._same_id(call, used) for call in calls]
             if any(index >= 0 for index in result):
                 return result
-        return self._aligned(calls) if self._was_moved(calls[0]) else []
+        moved = self._aligned(calls) if self._was_moved(calls[0]) else [-1] * len(calls)
+        if not self._before:
+            return moved
+        taken = set(moved)
+        later = self._shown_later(calls) or moved
+        return [
+            index if index >= 0 or other in taken else other
+            for index, other in zip(moved, later, strict=True)
+        ]
 
     def _was_moved(self, call: Call) -> bool:
         """Whether what stands from `call` on may have stood elsewhere before.
@@ -149,6 +158,29 @@ class Walk:
             return True
         newest = self.register.known[self._before[-1]].seen_at
         return call.at is not None and call.at < newest - _CLOCK_SLACK_S
+
+    def _shown_later(self, calls: Sequence[Call]) -> list[int]:
+        """Copies where a file grew before another one repeated it, and is read after that one.
+
+        Only what the other file showed when this version stood already can be a copy of it.
+        """
+        tokens = self._tokens_of(calls)
+        size = len(self.path)
+        whole = [*self._tokens(self.path), *tokens]
+        for path in self.register.newest_paths(_MOST_PATHS):
+            known = self._tokens(path)
+            if path[:size] == self.path:
+                found = path[size : size + common_start(tokens, known[size:])]
+                result = [*found, *[-1] * (len(calls) - len(found))]
+            else:
+                end = min(overlap(whole, known), len(calls))
+                last = overlap(whole, known)
+                found = path[last - end : last]
+                result = [*[-1] * (len(calls) - end), *found]
+            oldest = min((self.register.known[index].seen_at for index in found), default=0.0)
+            if found and oldest >= self.seen_at - _CLOCK_SLACK_S:
+                return result
+        return []
 
     def _same_id(self, call: Call, used: set[int]) -> int:
         if call.call_id and never_repeats(call.call_id):
@@ -168,7 +200,7 @@ class Walk:
         it (the end of one); a branch begins with a whole path. At the end of a parent that is read
         after its child stands what the child begins with.
         """
-        tokens = [(key_of(c.call_id), None if is_damaged(c) else self.facts(c)) for c in calls]
+        tokens = self._tokens_of(calls)
         kept = next((n for n, call in enumerate(calls) if call.compacted), len(calls))
         result = [-1] * len(calls)
         front = 0
@@ -189,8 +221,9 @@ class Walk:
             known = self._tokens(path)
             start = len(self.path) + place
             size = common_start(tokens, known[start:])
-            if size > len(best):
-                best = path[start : start + size]
+            more = overlap(known[start + size :], tokens[size:]) if ends_too and size else 0
+            if size + more > len(best):
+                best = [*path[start : start + size], *(path[-more:] if more else ())]
             size = overlap(known, tokens) if ends_too else 0
             if size > len(best):
                 best = path[-size:]
@@ -219,6 +252,9 @@ class Walk:
             yield self._before
             return
         yield from self.register.newest_paths(_MOST_PATHS)
+
+    def _tokens_of(self, calls: Sequence[Call]) -> list[Token]:
+        return [(key_of(c.call_id), None if is_damaged(c) else self.facts(c)) for c in calls]
 
     def _tokens(self, path: Sequence[int]) -> list[Token]:
         known = self.register.known

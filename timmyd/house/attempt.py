@@ -9,6 +9,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from .obey import Decision
 from .outcome import OUTCOMES
 
 _NOT_A_WORD = re.compile(r"[^a-z0-9]+")
@@ -21,6 +22,18 @@ class CallTimeoutError(TimeoutError):
 
     def __init__(self, tool: str, timeout_s: float) -> None:
         super().__init__(f"{tool} took longer than {timeout_s:g} s")
+
+
+class RefusedError(Exception):
+    """The policy did not let the call run; the text is one sentence fit for a model.
+
+    Attributes:
+        decision: Which rule refused it, and what was known of the call.
+    """
+
+    def __init__(self, decision: Decision) -> None:
+        self.decision = decision
+        super().__init__(decision.message)
 
 
 @dataclass(frozen=True, slots=True)

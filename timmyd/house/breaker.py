@@ -177,8 +177,10 @@ class Breakers:
         self.use(rule)
         listed: set[BreakerKey] = set()
         for item in published:
-            with suppress(AttributeError, TypeError, ValueError, OverflowError):
-                key = _key(item["house"], item.get("tool"), item.get("model"))
+            with suppress(AttributeError, LookupError, TypeError, ValueError, OverflowError):
+                key = _key(item["house"], item["tool"], item.get("model"))
+                if not all(isinstance(name, str) for name in (key.house, key.tool or key.model)):
+                    continue
                 listed.add(key)
                 obey(self._all.get(key) or self._add(key), item, now)
         for key, breaker in self._all.items():

@@ -27,7 +27,9 @@ LARGEST = 1e15
 
 _LIMIT_BASE, _LIMIT_SLOPE, _LIMIT_LEAST, _LIMIT_MOST, _LIMIT_STEP = 0.25, 1.5, 0.2, 0.8, 0.01
 _PRIOR_FAILED, _PRIOR_SEEN, _KEEP = 0.3, 6.0, 0.5 ** (1 / 500)
-_LONE_BASELINE, _LONE_SAFETY = 0.05, 1.25
+_LONE_BASELINE, _LONE_MARGIN, _LONE_SAFETY = 0.05, 0.03, 1.25
+_YOUNG, _HELD = 40.0, 12
+"""Up to so many calls, outcomes teach the baseline 12 calls late: a new tool's outage must not."""
 _SESSIONS_KEPT, _SESSION_MEMORY_S = 64, 1800.0
 
 
@@ -89,6 +91,7 @@ class Evidence:
         "all_failed",
         "all_seen",
         "failed",
+        "held",
         "parts",
         "seen",
         "value",
@@ -101,6 +104,7 @@ class Evidence:
         self._bets = bets(self._bets_limit)
         self.parts = [0.0] * len(SHIFTS)
         self.value = 0.0
+        self.held: list[tuple[int, float]] = []
 
     @property
     def baseline(self) -> float:
@@ -124,18 +128,23 @@ class Evidence:
         self.value = sum(parts) / len(parts)
         self.all_failed = _KEEP * self.all_failed + (1 - ok)
         self.all_seen = _KEEP * self.all_seen + 1
-        if self.value < FREEZE_AT:
-            self.failed = _KEEP * self.failed + (1 - ok) * weight
-            self.seen = _KEEP * self.seen + weight
+        if self.all_seen < _YOUNG:
+            self.held.append((ok, weight))
+            taught = [self.held.pop(0)] if len(self.held) > _HELD else []
+        else:
+            taught, self.held = [*self.held, (ok, weight)], []
+        for late, share in taught if self.value < FREEZE_AT else []:
+            self.failed = _KEEP * self.failed + (1 - late) * share
+            self.seen = _KEEP * self.seen + share
 
     def convicts_alone(self, run: int, open_at: float) -> bool:
         """Do `run` failures in a row of one session suffice, without a second session?"""
-        usual = max(0.0, self.all_failed - run) / self.all_seen
+        usual = max(0.0, self.all_failed - run) / self.all_seen + _LONE_MARGIN
         return lone_evidence(run, usual) >= _LONE_SAFETY * open_at
 
     def forget(self) -> None:
         """Start from no evidence; the baselines stay."""
-        self.parts, self.value = [0.0] * len(SHIFTS), 0.0
+        self.parts, self.value, self.held = [0.0] * len(SHIFTS), 0.0, []
 
     def meet(self, value: float, limit: float | None) -> None:
         """Take over what another counter published: its evidence if larger, its baseline if ours is new.
@@ -159,6 +168,7 @@ class Evidence:
             "parts": list(self.parts),
             "baseline": [self.failed, self.seen, self.all_failed, self.all_seen],
             "bets_limit": self._bets_limit,
+            "held": [list(pair) for pair in self.held],
         }
 
     @classmethod
@@ -182,6 +192,11 @@ class Evidence:
                 self.all_failed = number(counts[2], 0.0, every, _PRIOR_FAILED / _PRIOR_SEEN * every)
         self._bets_limit = number(found.get("bets_limit"), _LIMIT_LEAST, _LIMIT_MOST, self.limit)
         self._bets = bets(self._bets_limit)
+        held = found.get("held")
+        for pair in held[-_HELD:] if isinstance(held, list) else []:
+            sane = [finite(cell, 0.0, 1.0) for cell in pair] if isinstance(pair, list) else []
+            if len(sane) == 2 and sane[0] is not None and sane[1] is not None:  # noqa: PLR2004
+                self.held.append((int(sane[0]), sane[1]))
         return self
 
 

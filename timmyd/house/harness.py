@@ -10,14 +10,13 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext, suppress
-from enum import StrEnum
 from pathlib import Path
-from typing import Any, ClassVar, ParamSpec, Self, TypeVar, cast
+from typing import Any, ParamSpec, TypeVar, cast
 from weakref import WeakKeyDictionary
 
 from . import KIT_VERSION
-from .attempt import CallTimeoutError, Plan, Work, in_thread, outcome_of, within
-from .keys import is_house
+from .attempt import CallTimeoutError, Plan, RefusedError, Work, in_thread, outcome_of, within
+from .modes import House, Mode
 from .obey import Decision, Obedience
 from .reader import Policies
 from .recorder import Recorder
@@ -27,48 +26,6 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 __all__ = ["CallTimeoutError", "Harness", "House", "Mode", "RefusedError"]
-
-
-class Mode(StrEnum):
-    """How much of timmy a house takes.
-
-    `SIMPLE` records; `INTELLIGENT` also obeys the policy; `SOVEREIGN` obeys only a policy file
-    of this machine: no link, no network file system.
-    """
-
-    SIMPLE = "simple"
-    INTELLIGENT = "intelligent"
-    SOVEREIGN = "sovereign"
-
-
-class House(str):
-    """The name of a house, `[a-z0-9_-]{1,32}`; ValueError for anything else."""
-
-    __slots__ = ()
-    TIMMY: ClassVar["House"]
-    EZRA: ClassVar["House"]
-    BEZALEL: ClassVar["House"]
-
-    def __new__(cls, name: str) -> Self:
-        """Check the name."""
-        if not is_house(name):
-            raise ValueError(name)
-        return super().__new__(cls, name)
-
-
-House.TIMMY, House.EZRA, House.BEZALEL = House("timmy"), House("ezra"), House("bezalel")
-
-
-class RefusedError(Exception):
-    """The policy did not let the call run; the text is one sentence fit for a model.
-
-    Attributes:
-        decision: Which rule refused it, and what was known of the call.
-    """
-
-    def __init__(self, decision: Decision) -> None:
-        self.decision = decision
-        super().__init__(decision.message)
 
 
 class Harness:
@@ -87,10 +44,8 @@ class Harness:
             subfolder `timmy`. None: `$XDG_STATE_HOME/timmyd/houses/<house>`.
         policies: Where the policy comes from; None finds it.
         concurrency: How many calls may run at once.
-        clock: Unix seconds.
-        monotonic: Seconds of a clock that never jumps.
-        sleep: How a synchronous call waits before it is tried again.
-        draw: A number in [0, 1).
+        clock: Unix seconds; `monotonic`: seconds of a clock that never jumps.
+        sleep: How a synchronous call waits before it is tried again; `draw`: uniform in [0, 1).
     """
 
     def __init__(
@@ -148,9 +103,8 @@ class Harness:
 
     def choose_model(self, task_type: str, default: str) -> str:
         """The model for a task type: the published one where it is sure enough, else `default`."""
-        if self.mode is Mode.SIMPLE:
-            return default
-        return self._obedience.draw_model(task_type, self._draw()) or default
+        simple = self.mode is Mode.SIMPLE
+        return (None if simple else self._obedience.draw_model(task_type, self._draw())) or default
 
     def choose_house(self, tool: str) -> tuple[House, bool]:
         """The house for a tool, and whether to go there by itself (True) or only suggest it."""

@@ -6,22 +6,18 @@ agent loop runs itself (todo, memory, delegate_task and the like).
 """
 
 import os
-import sys
 import threading
 import time
-from collections.abc import Callable, Container
+from collections.abc import Callable
 from contextlib import suppress
 from functools import wraps
-from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 from .kit import Kit
 from .settings import kit_settings
-from .slash import text as slash_text
+from .surroundings import hermes_home, hermes_version, in_review, is_local, tools
 
-_REVIEW_THREAD = "bg-review"
 _TIMEOUTS = ("timeout", "timed out")
 
 failures = 0
@@ -87,7 +83,7 @@ class HermesPlugin:
         home: Callable[[], Path] | None = None,
         make: Callable[[Path], Kit] | None = None,
     ) -> None:
-        self._home = home or _hermes_home
+        self._home = home or hermes_home
         self._make = make or _make_kit
         self._kits: dict[Path, Kit] = {}
         self._lock = threading.Lock()
@@ -115,7 +111,7 @@ class HermesPlugin:
     ) -> dict[str, str] | None:
         """Stop a call whose breaker is open, or that lacks evidence; else say nothing."""
         kit = self.kit()
-        caller = kit.caller(session_id or "", turn_id or "", task_id or "", review=_in_review())
+        caller = kit.caller(session_id or "", turn_id or "", task_id or "", review=in_review())
         if caller is None:
             return None
         message = kit.before(caller, tool_name, args, tool_call_id or "", task_id or "")
@@ -137,7 +133,7 @@ class HermesPlugin:
     ) -> None:
         """Record what became of a call."""
         kit = self.kit()
-        caller = kit.caller(session_id or "", turn_id or "", task_id or "", review=_in_review())
+        caller = kit.caller(session_id or "", turn_id or "", task_id or "", review=in_review())
         if caller is not None:
             kit.after(
                 caller, tool_name, args, tool_call_id or "", task_id or "",
@@ -155,7 +151,7 @@ class HermesPlugin:
         **_: Any,
     ) -> dict[str, str] | None:
         """A turn begins: note it, and give the model a few lines of advice if there is any."""
-        kit, review = self.kit(), _in_review()
+        kit, review = self.kit(), in_review()
         kit.recorder.about(session_id, platform=platform or None)
         kit.begin_turn(session_id, turn_id or "", task_id or "", model=model or None, review=review)
         advice = None if review else kit.advice(session_id)
@@ -211,7 +207,7 @@ class HermesPlugin:
         self, *, session_id: str = "", completed: Any = None, interrupted: Any = None, **_: Any
     ) -> None:
         """A turn is over; the turn of a background review is none of the session's."""
-        if not _in_review():
+        if not in_review():
             self.kit().recorder.end(
                 session_id, completed=bool(completed), interrupted=bool(interrupted)
             )
@@ -227,13 +223,15 @@ class HermesPlugin:
         self, *, request: Any = None, session_id: str = "", base_url: str = "", **_: Any
     ) -> dict[str, Any] | None:
         """Put the published model into a request; only registered where that was switched on."""
-        if not isinstance(request, dict) or _in_review():
+        if not isinstance(request, dict) or in_review():
             return None
-        model = self.kit().choose_model(session_id, request, local=_is_local(base_url))
+        model = self.kit().choose_model(session_id, request, local=is_local(base_url))
         return None if model is None else {"request": {**request, "model": model}}
 
     def command(self, raw_args: str = "") -> str:
         """`/timmy` in the agent."""
+        from .slash import text as slash_text  # noqa: PLC0415 - seldom asked for
+
         return slash_text(self.kit(), raw_args, now=time.time(), failures=failures)
 
     def _model_line(
@@ -249,7 +247,7 @@ class HermesPlugin:
     ) -> None:
         if not session_id:
             return
-        kit, review = self.kit(), _in_review()
+        kit, review = self.kit(), in_review()
         state = kit.session(session_id)
         if model and not review:
             state.model = model
@@ -267,46 +265,7 @@ class HermesPlugin:
 
 def _make_kit(home: Path) -> Kit:
     settings = kit_settings(home, Path(__file__).parent, os.environ)
-    return Kit(home, settings, hermes=_hermes_version(), tools=_tools)
-
-
-def _hermes_home() -> Path:
-    """The home as Hermes sees it now (a gateway changes it call by call), else by the environment."""
-    constants = sys.modules.get("hermes_constants")
-    if constants is not None:
-        with suppress(Exception):
-            return Path(constants.get_hermes_home())
-    named = os.environ.get("HERMES_HOME")
-    return Path(named) if named else Path.home() / ".hermes"
-
-
-def _hermes_version() -> str | None:
-    version = getattr(sys.modules.get("hermes_cli"), "__version__", None)
-    return version if isinstance(version, str) else None
-
-
-def _tools() -> Container[str] | None:
-    """The names of the tools that this agent has, as far as Hermes tells."""
-    with suppress(Exception):
-        registry = getattr(sys.modules.get("tools.registry"), "registry", None)
-        names = None if registry is None else registry.get_all_tool_names()
-        return frozenset(names) if names else None
-    return None
-
-
-def _in_review() -> bool:
-    """Whether this thread is Hermes' background review, which speaks under its parent's session."""
-    return threading.current_thread().name.startswith(_REVIEW_THREAD)
-
-
-def _is_local(base_url: str) -> bool:
-    host = urlsplit(base_url or "").hostname or ""
-    if host == "localhost":
-        return True
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return False
+    return Kit(home, settings, hermes=hermes_version(), tools=tools)
 
 
 def _figure(value: Any) -> float | None:

@@ -3,8 +3,8 @@
 import math
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from types import MappingProxyType
+from typing import NamedTuple
 
 LONGEST_NAME = 128
 FALLBACK_HOUSE = "timmy"
@@ -13,8 +13,7 @@ ROUTING = "routing"
 _HOUSE = re.compile(r"[a-z0-9_-]{1,32}")
 
 
-@dataclass(frozen=True, slots=True)
-class KeySpec:
+class KeySpec(NamedTuple):
     """What one policy key is: the one place that knows.
 
     Attributes:

@@ -5,9 +5,8 @@ import random
 import threading
 import time
 from collections.abc import Callable, Container, Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from . import KIT_VERSION
 from .obey import Decision, Obedience
@@ -22,7 +21,6 @@ _MOST_KEPT = 512
 _NOT_RUN = frozenset({"blocked", "cancelled", "rejected"})
 
 
-@dataclass(slots=True)
 class SessionState:
     """What the hooks have told of a session so far.
 
@@ -35,16 +33,18 @@ class SessionState:
         advised: The advice it was given last.
     """
 
-    turn: str = ""
-    model: str | None = None
-    chosen: dict[str, str] = field(default_factory=dict)
-    drawn: str | None = None
-    task: str = ""
-    advised: tuple[str, ...] = ()
+    __slots__ = ("advised", "chosen", "drawn", "model", "task", "turn")
+
+    def __init__(self) -> None:
+        self.turn = ""
+        self.model: str | None = None
+        self.chosen: dict[str, str] = {}
+        self.drawn: str | None = None
+        self.task = ""
+        self.advised: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Caller:
+class Caller(NamedTuple):
     """Whose call it is: the session, its turn, and whether the call is in no transcript."""
 
     session: str

@@ -3,9 +3,8 @@
 import re
 import threading
 from collections.abc import Callable, Container
-from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 from .keys import ROUTING
 from .reader import Policies
@@ -22,8 +21,7 @@ _SHOWABLE = re.compile(r"[A-Za-z][A-Za-z0-9_.:-]{0,47}( [a-z][a-z0-9:-]{0,23}){0
 _TASKS = TaskTable.of(DEFAULT_TASKS)
 
 
-@dataclass(frozen=True, slots=True)
-class Decision:
+class Decision(NamedTuple):
     """What is to become of one call.
 
     Attributes:
@@ -46,13 +44,15 @@ class Decision:
     serial: bool = False
 
 
-@dataclass(slots=True)
 class _Turn:
-    """What a turn has done so far."""
+    """What a turn has done so far: successful reads, and whether a call was held back."""
 
-    turn: str
-    reads: int = 0
-    held: bool = False
+    __slots__ = ("held", "reads", "turn")
+
+    def __init__(self, turn: str) -> None:
+        self.turn = turn
+        self.reads = 0
+        self.held = False
 
 
 class Obedience:
@@ -96,7 +96,7 @@ class Obedience:
             return Decision(
                 allowed=False, message=message, rule=BREAKER_OPEN, task=task, shape=short
             )
-        predicted, _ = self.policies.predict_success(tool, self.house, args)
+        predicted = self.policies.predict_shape(tool, self.house, short)
         if task == "build" and not inner and not verdict.probe:
             message = self._held_back(predicted, session, turn)
             if message:

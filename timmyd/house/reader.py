@@ -1,25 +1,23 @@
 """Policies: the last good policy document, found, reloaded and expired by itself; it never raises."""
 
 import os
-import stat
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from .breaker import ALLOWED, CLOSED, BreakerRule, Breakers, Verdict
-from .policy import FALLBACK_HOUSE, LARGEST_BYTES, Policy, PolicyError, defaults, parse
+from .policy import FALLBACK_HOUSE, Policy, PolicyError, defaults, parse
+from .regular import read_document
 from .shape import shape
 
 LOOK_EVERY_S = 1.0
 SERVICE_PLACE = "/var/lib/timmyd/policy.json"
-_NETWORK_FILE_SYSTEMS = ("nfs", "cifs", "smb", "9p", "ceph", "afs", "fuse.", "glusterfs", "lustre")
 _SUMMED_UP = ((0.9, "excellent track record"), (0.7, "good track record"), (0.5, "mixed results"))
 _POOR = "poor track record, consider alternatives"
-_NO_FILE = "not_a_file"
+_OLDER = "older"
 NO_DATA = "Insufficient data for prediction"
 
 
@@ -35,14 +33,16 @@ def places(environment: Mapping[str, str]) -> tuple[str, ...]:
     return (f"{state}/timmyd/policy.json", SERVICE_PLACE) if state else (SERVICE_PLACE,)
 
 
-@dataclass(slots=True)
 class _Place:
     """One place where a policy may be, and what was last found there."""
 
-    path: str
-    stamp: tuple[int, ...] | None = None
-    policy: Policy | None = None
-    problem: str = "missing"
+    __slots__ = ("path", "policy", "problem", "stamp")
+
+    def __init__(self, path: str) -> None:
+        self.path = path
+        self.stamp: tuple[int, ...] | None = None
+        self.policy: Policy | None = None
+        self.problem = "missing"
 
 
 class Policies:
@@ -116,13 +116,25 @@ class Policies:
         self, tool: str, house: str, params: Any = None
     ) -> tuple[float | None, str]:
         """The probability that a call succeeds, and why; (None, words) without enough evidence."""
-        figures, similar = self._figures(tool, house, params)
+        short = None
+        if params is not None:
+            with suppress(Exception):
+                short = shape(tool, params)
+        item, like = self._figures(tool, house, short)
+        figures = like or item
         if figures is None:
             return None, NO_DATA
         success = float(figures["success"])
         words = next((words for least, words in _SUMMED_UP if success > least), _POOR)
         low, high, count = figures["low"], figures["high"], figures["samples"]
+        similar = "calls of this tool" if like is None else "similar calls"
         return success, f"{words}: {low:.0%} to {high:.0%} from {count:.0f} {similar}"
+
+    def predict_shape(self, tool: str, house: str, short: str) -> float | None:
+        """The same probability alone, for a call whose shape is known."""
+        item, like = self._figures(tool, house, short)
+        figures = like or item
+        return None if figures is None else float(figures["success"])
 
     def get_optimal_house(self, tool: str) -> tuple[str, float | None]:
         """The house for a tool and how sure that is; timmy where nothing better is known.
@@ -186,17 +198,13 @@ class Policies:
             ]
         return []
 
-    def _figures(self, tool: str, house: str, params: Any) -> tuple[Mapping[str, Any] | None, str]:
+    def _figures(
+        self, tool: str, house: str, short: str | None
+    ) -> tuple[Mapping[str, Any] | None, Mapping[str, Any] | None]:
+        """What is published of a tool in a house, and of such calls of it."""
         policy = self.document
         item = None if policy is None else policy.predictions.get(house, {}).get(tool)
-        if item is None:
-            return None, ""
-        if params is not None:
-            with suppress(Exception):
-                like = item.get("shapes", {}).get(shape(tool, params))
-                if like is not None:
-                    return like, "similar calls"
-        return item, "calls of this tool"
+        return item, None if item is None or short is None else item.get("shapes", {}).get(short)
 
     def _current(self) -> Policy | None:
         """The usable document, after a look at the files if the last look is a second old."""
@@ -249,53 +257,14 @@ def _look_at(place: _Place, now: float, *, own_only: bool) -> None:
         if stamp == place.stamp:
             return
         place.stamp = stamp
-        data = _read(place.path, info, own_only=own_only)
+        data = read_document(place.path, info, own_only=own_only)
         place.policy = parse(data, now=now, previous=place.policy)
         place.problem = ""
     except PolicyError as error:
         place.problem = error.code
+        if error.code == _OLDER:  # to be asked again: it may do once the newer one has expired
+            place.stamp = None
     except FileNotFoundError:
         place.stamp, place.problem = None, "missing"
     except (OSError, ValueError):
         place.stamp, place.problem = None, "unreadable"
-
-
-def _read(path: str, info: os.stat_result, *, own_only: bool) -> bytes:
-    """The bytes of a regular file; a FIFO is never waited on, a device never opened."""
-    if not stat.S_ISREG(info.st_mode) or (own_only and _is_remote(path)):
-        code = _NO_FILE if not stat.S_ISREG(info.st_mode) else "foreign"
-        raise PolicyError(code, path)
-    flags = os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | (os.O_NOFOLLOW if own_only else 0)
-    fd = os.open(path, flags)
-    try:
-        opened = os.fstat(fd)
-        if not stat.S_ISREG(opened.st_mode):
-            raise PolicyError(_NO_FILE, path)
-        chunks = b"".join(_chunks(fd))
-    finally:
-        os.close(fd)
-    return chunks
-
-
-def _chunks(fd: int) -> Iterator[bytes]:
-    left = LARGEST_BYTES + 1
-    while left > 0 and (chunk := os.read(fd, left)):
-        left -= len(chunk)
-        yield chunk
-
-
-def _is_remote(path: str) -> bool:
-    """Whether the file lies on a network file system, as far as Linux tells."""
-    try:
-        mounts = Path("/proc/self/mounts").read_text(encoding="utf-8", errors="replace")
-    except OSError:
-        return False
-    best, kind = "", ""
-    real = os.path.realpath(path)
-    for line in mounts.splitlines():
-        fields = line.split(" ")
-        if len(fields) > 2 and len(fields[1]) >= len(best):  # noqa: PLR2004 - device, point, type
-            point = fields[1].rstrip("/") + "/"
-            if real.startswith(point):
-                best, kind = fields[1], fields[2]
-    return kind.startswith(_NETWORK_FILE_SYSTEMS)

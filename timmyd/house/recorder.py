@@ -1,37 +1,21 @@
 """Recorder: one JSON line a call, `timmy.telemetry/1`; it never raises and never waits for a lock long."""
 
-import json
 import os
-import re
 import stat
 import threading
 import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
-from hashlib import sha256
 from pathlib import Path
 from typing import Any, Protocol
 
+from .lines import encoded, file_name
+
 SCHEMA = "timmy.telemetry/1"
-LONGEST_LINE_BYTES = 4095
 KEEP_S = 14 * 86_400.0
 _SWEEP_EVERY_S = 6 * 3600.0
 _MOST_REMOVED = 500
 _MOST_RUNS = 512
-_LONGEST = {
-    "session_id": 256,
-    "call_id": 256,
-    "turn": 200,
-    "tool": 128,
-    "model": 128,
-    "parent": 256,
-}
-_LONGEST_OTHER = 80
-_SHORT = 48
-_UNSAFE = re.compile(r"[^A-Za-z0-9_-]")
-_LONGEST_FILE_NAME = 96
-_DIGEST_DIGITS = 12
 _FLAGS = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
 
 
@@ -59,14 +43,16 @@ class _RealDisk:
         return os.write(fd, data)
 
 
-@dataclass(slots=True)
 class _Run:
     """What this process writes to one session's file: from a header, numbered from 1."""
 
-    run: str
-    n: int = 0
-    headed: bool = False
-    torn: bool = False
+    __slots__ = ("headed", "n", "run", "torn")
+
+    def __init__(self) -> None:
+        self.run = os.urandom(8).hex()
+        self.n = 0
+        self.headed = False
+        self.torn = False
 
 
 class Recorder:
@@ -97,6 +83,7 @@ class Recorder:
         disk: Disk | None = None,
     ) -> None:
         self.directory = Path(directory)
+        self._folder = str(self.directory)
         self.dropped = 0
         self.written = 0
         self._house = house
@@ -217,18 +204,17 @@ class Recorder:
             self._pid, self._runs = os.getpid(), {}
         run = self._runs.get(session_id)
         if run is None:
-            run = self._runs[session_id] = _Run(os.urandom(8).hex())
+            run = self._runs[session_id] = _Run()
             while len(self._runs) > _MOST_RUNS:
                 del self._runs[next(iter(self._runs))]
-        path = str(self.directory / file_name(session_id))
-        fd = self._open(path)
+        fd = self._open(f"{self._folder}/{file_name(session_id)}")
         try:
             info = os.fstat(fd)
             if not stat.S_ISREG(info.st_mode):
                 self.dropped += 1
                 return
             if info.st_size == 0 and run.headed:  # the file was removed or emptied meanwhile
-                run = self._runs[session_id] = _Run(os.urandom(8).hex())
+                run = self._runs[session_id] = _Run()
             if not run.headed:
                 run.headed = self._put(fd, run, self._header(session_id, run))
             at = round(self._clock(), 6)
@@ -250,7 +236,7 @@ class Recorder:
 
     def _put(self, fd: int, run: _Run, line: Mapping[str, Any]) -> bool:
         """Write one line; a torn one is ended first. False: it is not whole on the disk."""
-        data = _encoded(line)
+        data = encoded(line)
         if data is None:
             return False
         lead = b"\n" if run.torn else b""
@@ -272,16 +258,6 @@ class Recorder:
         }  # fmt: skip
 
 
-def file_name(session_id: str) -> str:
-    """The session id made safe for a file name; different ids never share a file."""
-    safe = _UNSAFE.sub("_", session_id)[:_LONGEST_FILE_NAME]
-    if safe != session_id or not safe:
-        safe += (
-            "_" + sha256(session_id.encode("utf-8", "surrogatepass")).hexdigest()[:_DIGEST_DIGITS]
-        )
-    return f"{safe}.jsonl"
-
-
 def _is_ours(path: str) -> bool:
     fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     try:
@@ -291,20 +267,3 @@ def _is_ours(path: str) -> bool:
 
 
 _OURS = f'{{"schema":"{SCHEMA}","run":"'.encode()
-
-
-def _encoded(line: Mapping[str, Any]) -> bytes | None:
-    """The line's bytes, its texts cut to their limits; None if it is too long even when cut short."""
-    for most in (_LONGEST_OTHER, _SHORT):
-        cut = {key: _cut(key, value, most) for key, value in line.items()}
-        text = json.dumps(cut, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
-        data = text.encode("utf-8", "replace") + b"\n"
-        if len(data) <= LONGEST_LINE_BYTES:
-            return data
-    return None
-
-
-def _cut(key: str, value: Any, most: int) -> Any:
-    if not isinstance(value, str):
-        return value
-    return value[: most if most == _SHORT else _LONGEST.get(key, most)]

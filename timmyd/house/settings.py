@@ -4,9 +4,8 @@ import json
 import os
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from .keys import FALLBACK_HOUSE, is_house
 
@@ -19,8 +18,7 @@ _DAY_S = 86_400.0
 _PROFILE = re.compile(r".*/profiles/([a-z0-9_-]{1,32})/?")
 
 
-@dataclass(frozen=True, slots=True)
-class KitSettings:
+class KitSettings(NamedTuple):
     """The settings of one house kit.
 
     Attributes:

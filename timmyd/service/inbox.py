@@ -208,7 +208,9 @@ class Inbox:
         self.scans += 1
         whole = not trusted or self.scans % _FULL_LOOK_EVERY == 1
         found: list[Waiting] = []
-        self.ignored = 0 if whole else self.ignored
+        if whole:
+            self.ignored = 0
+            self.refused.clear()
         for folder in self.folders.values():
             if folder.opened is not None:
                 found.extend(self._changed(folder, whole=whole))

@@ -24,7 +24,7 @@ class StateLock:
         self._path = state / _NAME
         try:
             state.mkdir(mode=0o755, parents=True, exist_ok=True)
-            self._fd = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+            self._fd = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         except OSError as error:
             raise StoreError(
                 str(state), f"it cannot be written: {error.strerror}", hint="choose another --state"

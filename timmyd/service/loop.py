@@ -15,12 +15,15 @@ from timmyd.config import Settings, diff, metrics_path, policy_path
 from timmyd.engine import IntelligenceEngine
 from timmyd.errors import ConfigError, PublishError, StoreError
 from timmyd.ingest import Ingest
+from timmyd.ingest_rows import RowIngest
 from timmyd.service.inbox import Inbox, Looks, Place
 from timmyd.service.logs import EventLogger
 from timmyd.service.metrics import Metrics
 from timmyd.service.observer import Watcher
 from timmyd.service.publisher import Publisher
 from timmyd.service.reading import Progress, Reader
+from timmyd.service.refusal import Reason
+from timmyd.service.state_dbs import StateDbs
 from timmyd.service.systemd import Notifier, watchdog_interval_s
 
 _LOOK_FOR_FOLDERS_S = 2.0
@@ -93,6 +96,7 @@ class Daemon:
         self.publisher = Publisher(engine, self._policy_path())
         self.inbox = self._new_inbox(places)
         self.reader = self._new_reader()
+        self.state_dbs = self._new_state_dbs()
         self.watcher = Watcher(self.inbox.hints)
         self.started_at = clock()
         self.ingested_at: float | None = None
@@ -117,6 +121,7 @@ class Daemon:
         """Work until a signal asks for the end; returns the exit status."""
         self._listen()
         self.log.event("daemon_started", version=__version__, state=str(self.state))
+        self.metrics.settings(self.started_at, accepted=True)
         try:
             self._start()
             while not self._stopping:
@@ -127,6 +132,7 @@ class Daemon:
         finally:
             self.watcher.stop()
             self.inbox.close()
+            self.state_dbs.close()
         self.log.event("daemon_stopped", status=0)
         return 0
 
@@ -134,15 +140,21 @@ class Daemon:
         """Take in all that is there, adapt, publish; no waiting, no watching."""
         self.inbox.find_folders()
         self.inbox.scan(trusted=False)
+        self.state_dbs.find()
         try:
+            while (progress := self.state_dbs.look()).files:
+                self._note(progress)
+                self.notifier.watchdog()
             while self.inbox.backlog:
                 self._note(self.reader.read_slice())
                 self.notifier.watchdog()
             while self._adapt():
                 self.notifier.watchdog()
             self._publish(raising=True)
+            self.engine.save()
         finally:
             self.inbox.close()
+            self.state_dbs.close()
         self.summary.ignored = self.inbox.ignored
         self.summary.failed = len(self.engine.database.files(("failed",)))
         self.summary.revision = self.publisher.revision
@@ -154,7 +166,14 @@ class Daemon:
         self.log.event("observer_started" if watching else "observer_replaced")
         self._observer_gone = not watching
         queued = self.inbox.scan(trusted=False)
-        self._publish(raising=False)
+        self.state_dbs.find()
+        self._log_closed_folders()
+        try:
+            self._publish(raising=False)
+        except StoreError as error:
+            if not error.retry:
+                raise
+            self._in_trouble(error)
         self._tick.at = monotonic()
         self.notifier.ready(self._words())
         self.log.event("daemon_ready", backlog=queued, revision=self.publisher.revision)
@@ -165,6 +184,7 @@ class Daemon:
         try:
             if monotonic() >= self._wait_until:
                 self._note(self.reader.read_slice())
+                self._note(self.state_dbs.look())
             self._look()
             self._decide()
             self._keep_up()
@@ -184,9 +204,9 @@ class Daemon:
         until = min(deadline.at for deadline in deadlines)
         if self._evidence and self.settings.schedule.on_evidence:
             until = min(until, self._ticked_at + _EVIDENCE_TICK_S)
-        due = self.inbox.due_in_s()
-        if due is not None:
-            until = min(until, now + due)
+        for due in (self.inbox.due_in_s(), self.state_dbs.due_in_s()):
+            if due is not None:
+                until = min(until, now + due)
         until = max(until, self._wait_until)
         if self._stopping or self._reloading:
             return 0.0
@@ -200,7 +220,7 @@ class Daemon:
             self.summary.executions += progress.executions
             self.summary.amended += progress.amended
             self._evidence = self._evidence or bool(progress.executions or progress.amended)
-        waiting = self.inbox.backlog
+        waiting = self.inbox.backlog + self.state_dbs.backlog
         if waiting > 1 and not self._in_backlog:
             self._in_backlog = True
             self.log.event("backlog_started", files=waiting)
@@ -224,7 +244,27 @@ class Daemon:
             self._log_refusals()
             self.metrics.scanned(self.clock(), backlog=self.inbox.backlog)
 
+    def _log_closed_folders(self) -> None:
+        """Say which directories are there and may not be read; what is not there yet is no news."""
+        for path, folder in self.inbox.folders.items():
+            refusal = folder.refusal
+            if folder.opened is not None:
+                self.reader.once.forget(path)
+                continue
+            if refusal is None or refusal.reason is Reason.VANISHED:
+                continue
+            if self.reader.once.first(path, refusal.code):
+                self.log.event(
+                    "directory_refused",
+                    file=str(path),
+                    house=folder.house,
+                    reason=refusal.code,
+                    detail=refusal.detail,
+                )
+
     def _look_for_folders(self) -> None:
+        self.engine.database.check_in_place()
+        self.state_dbs.find()
         if not self.watcher.alive and not self._observer_gone:
             self.log.event("observer_restarted")
             self._observer_gone = not self.watcher.start(self._open_paths())
@@ -239,6 +279,8 @@ class Daemon:
                 self._observer_gone = not self.watcher.alive
                 self.log.event("observer_replaced")
             self._rescan.soon(monotonic(), 0.0)
+        self._log_closed_folders()
+        self._log_refusals()
 
     def _log_refusals(self) -> None:
         for path, refusal in self.inbox.refused.items():
@@ -352,6 +394,7 @@ class Daemon:
         with suppress(StoreError):
             self._adapt()
             self._publish(raising=False)
+            self.engine.save()
         with suppress(StoreError):
             self._write_metrics()
 
@@ -384,6 +427,9 @@ class Daemon:
             self.inbox.close()
             self.inbox = self._new_inbox(places)
             self.reader = self._new_reader()
+            self.state_dbs.close()
+            self.state_dbs = self._new_state_dbs()
+            self.state_dbs.find()
             self.watcher.stop()
             self.watcher = Watcher(self.inbox.hints)
             self.inbox.find_folders()
@@ -420,6 +466,17 @@ class Daemon:
             metrics=self.metrics,
             clock=self.clock,
             largest_bytes=self.settings.files.largest_bytes,
+        )
+
+    def _new_state_dbs(self) -> StateDbs:
+        return StateDbs(
+            self.inbox.places,
+            self.engine.database,
+            RowIngest(self.reader.ingest),
+            log=self.log,
+            metrics=self.metrics,
+            clock=self.clock,
+            settle_s=self.settings.schedule.settle_s,
         )
 
     def _words(self) -> str:

@@ -2,6 +2,7 @@
 
 import os
 import platform
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
@@ -29,10 +30,24 @@ OUTCOMES: Final = frozenset(
     {"ok", "error", "timeout", "blocked", "cancelled", "rejected", "unknown"}
 )
 SOURCES: Final = frozenset({"telemetry", "state_db", "snapshot", "session", "import"})
-FILE_RESULTS: Final = frozenset({"taken", "unchanged", "ignored", "failed"})
+FILE_RESULTS: Final = frozenset({"taken", "ignored", "failed"})
 BREAKER_STATES: Final = ("closed", "half_open", "open")
 ADAPTATION_OUTCOMES: Final = frozenset(
-    {"proposed", "trial", "kept", "taken_back", "expired", "pinned", "rolled_back", "observed"}
+    [
+        "trial_started",
+        "kept",
+        "taken_back",
+        "restored",
+        "rolled_back",
+        "observed",
+        "pinned",
+        "unpinned",
+        "order",
+        "order_refused",
+        "breaker_opened",
+        "breaker_half_opened",
+        "breaker_closed",
+    ]
 )
 
 _LABEL_MOST: Final = 64
@@ -66,7 +81,7 @@ class Metrics:
     """Every metric of the daemon in a registry of its own; `write` puts them in a file.
 
     Ages are as of the last `write`; the timestamps beside them stay true when the daemon is dead,
-    so alert on those.
+    so alert on those. What is not known yet is not there: a time of 0 would be 1970.
     """
 
     def __init__(self, version: str) -> None:
@@ -75,6 +90,7 @@ class Metrics:
         self._house = Bounded(HOUSES_MOST)
         self._rule = Bounded(RULES_MOST)
         self._reason = Bounded(REASONS_MOST)
+        self._known: set[Gauge] = set()
         self._scan_at: float | None = None
         self._published_at: float | None = None
         Info("timmy_build", "Version of timmyd and of its Python.", registry=self.registry).info(
@@ -93,7 +109,10 @@ class Metrics:
             "rejects", "Files or records that could not be taken in.", "reason"
         )
         self._adaptations = self._counter(
-            "adaptations", "Steps in the life of a change of policy.", "rule", "outcome"
+            "adaptations",
+            "Steps in the life of a change: of a policy or a breaker.",
+            "rule",
+            "outcome",
         )
         self._failures = self._counter("failures", "Operations that failed.", "operation")
         for operation in ("publish", "store", "observer", "scan"):
@@ -116,7 +135,9 @@ class Metrics:
         self._policy_time = self._gauge(
             "policy_published_timestamp_seconds", "When the policy was last published."
         )
-        self._breakers = self._gauge("breakers", "Circuit breakers, by state.", "state")
+        self._breakers = Gauge(
+            "timmy_breakers", "Circuit breakers, by state.", ("state",), registry=self.registry
+        )
         for state in BREAKER_STATES:
             self._breakers.labels(state)
         self._database = self._gauge("database_bytes", "Size of the database file.")
@@ -140,6 +161,11 @@ class Metrics:
         labels = (self._house(house), _one_of(SOURCES, source), _one_of(OUTCOMES, outcome))
         self._executions.labels(*labels).inc(count)
 
+    def counted(self, counts: Mapping[tuple[str, str, str], int]) -> None:
+        """Add what a batch counted: executions by house, source and outcome."""
+        for (house, source, outcome), count in counts.items():
+            self.executions(house, source, outcome, count=count)
+
     def duplicates(self, source: str, count: int) -> None:
         """So many executions were seen again, as a rewritten file shows them."""
         self._duplicates.labels(_one_of(SOURCES, source)).inc(count)
@@ -160,28 +186,28 @@ class Metrics:
     def ticked(self, at: float, duration_s: float) -> None:
         """A tick ended at `at`."""
         self._tick.observe(duration_s)
-        self._tick_time.set(at)
+        self._set(self._tick_time, at)
 
     def ingested(self, at: float, duration_s: float) -> None:
         """A file was taken in, and committed at `at`."""
         self._ingest.observe(duration_s)
-        self._ingest_time.set(at)
+        self._set(self._ingest_time, at)
 
     def scanned(self, at: float, *, backlog: int) -> None:
         """A scan of every directory ended at `at` and left `backlog` files to read."""
         self._scan_at = at
-        self._scan_time.set(at)
-        self._backlog.set(backlog)
+        self._set(self._scan_time, at)
+        self._set(self._backlog, backlog)
 
     def backlog(self, files: int) -> None:
         """So many files wait now."""
-        self._backlog.set(files)
+        self._set(self._backlog, files)
 
     def published(self, at: float, revision: int) -> None:
         """The policy file was replaced at `at`."""
         self._published_at = at
-        self._policy_time.set(at)
-        self._revision.set(revision)
+        self._set(self._policy_time, at)
+        self._set(self._revision, revision)
 
     def breakers(self, *, closed: int, half_open: int, open_: int) -> None:
         """How many breakers are in each state now."""
@@ -190,25 +216,25 @@ class Metrics:
 
     def database(self, *, database_bytes: int, wal_bytes: int) -> None:
         """How much room the state takes."""
-        self._database.set(database_bytes)
-        self._wal.set(wal_bytes)
+        self._set(self._database, database_bytes)
+        self._set(self._wal, wal_bytes)
 
     def settings(self, at: float, *, accepted: bool) -> None:
         """Settings were read at `at`; refused ones leave the time of the last good ones alone."""
-        self._settings_good.set(accepted)
+        self._set(self._settings_good, accepted)
         if accepted:
-            self._settings_time.set(at)
+            self._set(self._settings_time, at)
 
     def observer(self, *, alive: bool) -> None:
         """Whether directory events arrive."""
-        self._observer.set(alive)
+        self._set(self._observer, alive)
 
     def render(self, at: float) -> bytes:
         """The whole registry in the text exposition format, ages as of `at`."""
         if self._scan_at is not None:
-            self._scan_age.set(max(0.0, at - self._scan_at))
+            self._set(self._scan_age, max(0.0, at - self._scan_at))
         if self._published_at is not None:
-            self._policy_age.set(max(0.0, at - self._published_at))
+            self._set(self._policy_age, max(0.0, at - self._published_at))
         return generate_latest(self.registry)
 
     def write(self, path: Path, at: float) -> None:
@@ -232,8 +258,14 @@ class Metrics:
     def _counter(self, name: str, text: str, *labels: str) -> Counter:
         return Counter(f"timmy_{name}", text, labels, registry=self.registry)
 
-    def _gauge(self, name: str, text: str, *labels: str) -> Gauge:
-        return Gauge(f"timmy_{name}", text, labels, registry=self.registry)
+    def _gauge(self, name: str, text: str) -> Gauge:
+        return Gauge(f"timmy_{name}", text, registry=None)
+
+    def _set(self, gauge: Gauge, value: float) -> None:
+        if gauge not in self._known:
+            self._known.add(gauge)
+            self.registry.register(gauge)
+        gauge.set(value)
 
     def _histogram(self, name: str, text: str) -> Histogram:
         return Histogram(f"timmy_{name}", text, registry=self.registry, buckets=_SECONDS)

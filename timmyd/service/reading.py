@@ -17,7 +17,7 @@ from timmyd.service.refusal import FileRefusedError, Reason
 from timmyd.store.batch import Batch, FileRow
 from timmyd.store.database import PatternDatabase
 
-SLICE_S = 0.05
+SLICE_S = 0.1
 """How long one batch reads on before it commits, in seconds."""
 
 _SLICE_EXECUTIONS = 4_000
@@ -90,6 +90,7 @@ class Reader:
             raise
         except Exception:  # noqa: BLE001 - hostile input: one file must not stop the work on all others
             return self._read_one_by_one(taken_out)
+        self.metrics.counted(batch.counted)
         for read in taken_out:
             self.inbox.was_read(read)
         return Progress(len(taken_out), executions, amended)
@@ -102,6 +103,7 @@ class Reader:
                 try:
                     with self.database.batch() as batch:
                         taken = self._read(batch, waiting)
+                    self.metrics.counted(batch.counted)
                 except StoreError:
                     raise
                 except Exception as error:  # noqa: BLE001 - see above
@@ -210,7 +212,7 @@ class Reader:
         Memory that was touched before costs a tenth of fresh memory.
         """
         if not size <= len(self._buffer) <= max(_BUFFER_MOST * size, _BUFFER_BYTES):
-            self._buffer = bytearray(max(size, _BUFFER_BYTES))
+            self._buffer = bytearray(max(size + size // 4, _BUFFER_BYTES))
         view = memoryview(self._buffer)
         read = 0
         try:

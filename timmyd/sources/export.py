@@ -5,7 +5,7 @@ are missing from it.
 """
 
 from collections.abc import Iterator
-from typing import Any, Final, NamedTuple
+from typing import Any, BinaryIO, Final, NamedTuple
 
 import msgspec
 
@@ -16,6 +16,18 @@ from timmyd.sources.state_db_rows import Row, SessionRow, to_row, to_session
 LONGEST_LINE: Final = 256 * 1024 * 1024
 
 
+class Head(msgspec.Struct):
+    """An exported session without its messages."""
+
+    id: Any = None
+    parent_session_id: Any = None
+    model: Any = None
+    model_config: Any = None
+    source: Any = None
+    started_at: Any = None
+    end_reason: Any = None
+
+
 class Exported(NamedTuple):
     """One exported session, with the segments that it continues."""
 
@@ -24,6 +36,7 @@ class Exported(NamedTuple):
 
 
 _lines = msgspec.json.Decoder(dict[str, Any])
+_heads = msgspec.json.Decoder(Head)
 
 
 def is_export(line: bytes) -> bool:
@@ -33,6 +46,30 @@ def is_export(line: bytes) -> bool:
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return False
     return isinstance(value.get("id"), str) and isinstance(value.get("messages"), list)
+
+
+def head(line: bytes) -> SessionRow | None:
+    """The session of a line; None where the line is none."""
+    try:
+        return to_session(msgspec.structs.asdict(_heads.decode(line)), ())
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return None
+
+
+def index(file: BinaryIO) -> tuple[list[tuple[float, int, int]], dict[str, SessionRow]]:
+    """(start, offset, size) of every line, oldest first, and all sessions: parents may stand later."""
+    lines: list[tuple[float, int, int]] = []
+    sessions: dict[str, SessionRow] = {}
+    offset = 0
+    for line in file:
+        if line.strip():
+            session = head(line)
+            if session is not None:
+                sessions[session.id] = session
+            started_at = None if session is None else session.started_at
+            lines.append((started_at or 0.0, offset, len(line)))
+        offset += len(line)
+    return sorted(lines), sessions
 
 
 def decode(line: bytes) -> Exported:

@@ -99,7 +99,7 @@ class Conversation:
     Attributes:
         calls: The calls, in the order of their requests.
         turns: How many messages of the user it has.
-        opening: How many calls it begins with before the user speaks again; 0 until then.
+        opening: How many calls its first turn with calls ended after; 0 until then.
         opening_words: What the user said before them.
         compacted: A summary of dropped messages was met.
 
@@ -132,10 +132,10 @@ class Conversation:
             self._close_block()
         if role == "user":
             self.turns += 1
-            if not self.opening:
-                self.opening = len(self.calls)
-                if not self.opening:
-                    self.opening_words.append(as_json(message.content))
+            if not self.calls:
+                self.opening_words.append(as_json(message.content))
+        if not self.opening and not message.tool_calls:
+            self.opening = len(self.calls)
         if message.summary:
             self.compacted = True
         if role == "assistant" and message.tool_calls:

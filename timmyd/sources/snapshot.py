@@ -11,8 +11,8 @@ from typing import Any
 import msgspec
 import xxhash
 
+from timmyd.core.identity import hash_text
 from timmyd.core.model import Checkpoint, Session
-from timmyd.core.register import hash_text, never_repeats
 from timmyd.errors import SessionError
 from timmyd.sources.messages import (
     Content,
@@ -31,6 +31,7 @@ _MESSAGES = b'\n  "messages": [\n'
 _PERSISTED = b'\n      "_db_persisted": true'
 _MESSAGE_END = b"\n    }"
 _NAIVE_ISO_MOST = 40
+_GIST = 256
 
 
 class _Header(msgspec.Struct):
@@ -75,13 +76,14 @@ def decode(
         return _session(snapshot, converse(snapshot.messages), zone)
     start = _find(data, _MESSAGES) + len(_MESSAGES)
     if start >= len(_MESSAGES):
-        if resume is not None and _stands(data, start, resume):
-            grown = _decode_tail(data, start, resume, zone)
+        proof = None if resume is None else _prove(data, start, resume)
+        if resume is not None and proof is not None:
+            grown = _decode_tail(data, start, resume, proof, zone)
             if grown is not None:
                 return grown
         snapshot = decode_lenient(data, _snapshots)
         session = _session(snapshot, converse(snapshot.messages), zone)
-        session.checkpoint = _checkpoint(data, start, snapshot.messages, None)
+        session.checkpoint = _checkpoint(data, start, snapshot.messages)
         return session
     snapshot = decode_lenient(data, _snapshots)
     return _session(snapshot, converse(snapshot.messages), zone)
@@ -96,15 +98,17 @@ def _find(data: Content, pattern: bytes, start: int = 0) -> int:
     return _whole(data).find(pattern, start, len(data))
 
 
-def _stands(data: Content, start: int, resume: Checkpoint) -> bool:
+def _prove(data: Content, start: int, resume: Checkpoint) -> xxhash.xxh3_64 | None:
+    """The hash over the settled bytes, if they are the very ones that were read before."""
     end = start + resume.offset
-    return end < len(data) and (
-        xxhash.xxh3_64_intdigest(memoryview(data)[start:end]) == resume.digest
-    )
+    if end >= len(data):
+        return None
+    proof = xxhash.xxh3_64(memoryview(data)[start:end])
+    return proof if proof.intdigest() == resume.digest else None
 
 
 def _decode_tail(
-    data: Content, start: int, resume: Checkpoint, zone: tzinfo | None
+    data: Content, start: int, resume: Checkpoint, proof: xxhash.xxh3_64, zone: tzinfo | None
 ) -> Session | None:
     end = start + resume.offset
     if bytes(data[end : end + 1]) == b",":
@@ -121,12 +125,16 @@ def _decode_tail(
     if resume.compacted:
         for call in session.calls:
             call.compacted = True
-    session.checkpoint = _checkpoint(data, start, tail.messages, resume) or resume
+    session.checkpoint = _checkpoint(data, start, tail.messages, resume, proof) or resume
     return session
 
 
 def _checkpoint(
-    data: Content, start: int, messages: list[Message], resume: Checkpoint | None
+    data: Content,
+    start: int,
+    messages: list[Message],
+    resume: Checkpoint | None = None,
+    proof: xxhash.xxh3_64 | None = None,
 ) -> Checkpoint | None:
     """The end of the last message that Hermes will not rewrite any more.
 
@@ -144,9 +152,11 @@ def _checkpoint(
         return None
     end += len(_MESSAGE_END)
     before = 0 if resume is None else resume.calls
+    hashed = proof or xxhash.xxh3_64()
+    hashed.update(memoryview(data)[start + (0 if resume is None else resume.offset) : end])
     return Checkpoint(
         offset=end - start,
-        digest=xxhash.xxh3_64_intdigest(memoryview(data)[start:end]),
+        digest=hashed.intdigest(),
         chain=0,
         calls=before + sum(len(m.tool_calls or ()) for m in settled if m.role == "assistant"),
         compacted=any(m.summary for m in settled) or (resume is not None and resume.compacted),
@@ -185,15 +195,19 @@ def local_time(moment: Any, zone: tzinfo | None) -> float | None:
 
 
 def opening(conversation: Conversation) -> int | None:
-    """A hash of the first turn, its words, requests and results, once another turn follows it.
+    """A hash of the first turn with calls, its words, requests and results, once it has ended.
 
-    By it the copy that `/branch` makes is recognised where ids repeat. Where they do not, and
-    while there is one turn only, it is None.
+    By it the copy that `/branch` makes is recognised where ids repeat.
     """
     calls = conversation.calls[: conversation.opening]
-    if not calls or never_repeats(calls[0].call_id):
+    if not calls:
         return None
-    parts = list(conversation.opening_words)
+    parts = [_gist(words) for words in conversation.opening_words]
     for call in calls:
-        parts.extend((call.call_id, call.tool, as_json(call.arguments), as_json(call.content)))
+        parts += (call.call_id, call.tool, _gist(call.arguments), _gist(call.content))
     return hash_text("\0".join(parts))
+
+
+def _gist(value: Any) -> str:
+    words = as_json(value)
+    return f"{len(words)}:{words[:_GIST]}"

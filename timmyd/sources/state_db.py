@@ -1,23 +1,13 @@
 """Hermes' own `state.db`, read-only in the strict sense: no lock kept, no file made, none removed.
 
 A connection lives for one slice. While one is open, an agent that ends cannot clear its `-wal` away;
-so nothing is kept open between slices, and whether there is news is asked of the file system alone.
-How SQLite is told to open depends on what lies there, because `mode=ro` makes the `-wal` and `-shm`
-that it does not find, and `immutable=1` does not see a `-wal`:
-
-| the database | opened with |
-|---|---|
-| WAL mode, no `-wal` | `mode=ro&immutable=1`; what was read counts only if no `-wal` came meanwhile |
-| WAL mode, `-wal` and `-shm` | `mode=ro&readonly_shm=1` |
-| WAL mode, `-wal` alone | not at all: only its owner can mend it |
-| rollback journal | `mode=ro` |
+so nothing is kept open between slices, and whether there is news is asked of the file system alone
+(`state_db_open.look`). Whatever was read is known again by times and ids, so any doubt is met by
+reading from the first row once more.
 """
 
-import os
 import sqlite3
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
-from pathlib import Path
+from contextlib import suppress
 from typing import Final, NamedTuple
 
 import msgspec
@@ -25,16 +15,23 @@ import msgspec
 from timmyd.clock import monotonic
 from timmyd.core.register import hash_text
 from timmyd.errors import SessionError
+from timmyd.sources.state_db_open import (
+    Found,
+    guarded,
+    look,
+    maybe_stat,
+    opened,
+    options_for,
+)
 from timmyd.sources.state_db_rows import Row, SessionRow, time_of, to_row, to_session
 from timmyd.sources.state_db_schema import Schema, probe
 
 READ_S: Final = 0.05
 """How long one read may hold the database, in seconds."""
 
-HEADER_BYTES: Final = 100
+PASSING: Final = frozenset({"locked", "busy", "replaced"})
+"""Codes of what passes by itself."""
 
-_MAGIC: Final = b"SQLite format 3\0"
-_WAL_MODE: Final = 2
 _OPS_BETWEEN_LOOKS: Final = 2_000
 _FETCH: Final = 64
 _CHUNK_ROWS: Final = 4_000
@@ -83,40 +80,6 @@ class Chunk(NamedTuple):
     highest_id: int
 
 
-class Found(NamedTuple):
-    """How a database lay there: (device, inode, size, mtime in ns) of it and of its `-wal`."""
-
-    file: tuple[int, int, int, int]
-    wal: tuple[int, int, int, int] | None
-    has_index: bool
-
-
-def look(path: str, *, dir_fd: int | None = None) -> Found:
-    """See how a database lies there, without opening anything; a few microseconds.
-
-    Args:
-        path: Of the database, relative to `dir_fd` if that is given.
-        dir_fd: An open directory.
-
-    Raises:
-        OSError: It is not there.
-    """
-    wal, index = _maybe(f"{path}-wal", dir_fd), _maybe(f"{path}-shm", dir_fd)
-    return Found(_stat(path, dir_fd), wal, index is not None)
-
-
-def _stat(path: str, dir_fd: int | None) -> tuple[int, int, int, int]:
-    status = os.stat(path, dir_fd=dir_fd, follow_symlinks=False)
-    return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns
-
-
-def _maybe(path: str, dir_fd: int | None = None) -> tuple[int, int, int, int] | None:
-    try:
-        return _stat(path, dir_fd)
-    except FileNotFoundError:
-        return None
-
-
 def read(
     path: str,
     header: bytes,
@@ -140,106 +103,24 @@ def read(
         SessionError: `locked` and `busy` pass by themselves; `replaced` is another file by now;
             anything else stays until the file changes.
     """
-    if found.file[2] == 0:
-        raise SessionError("empty", "byte 0", "expected a database, found an empty file")
-    if not header.startswith(_MAGIC):
-        raise SessionError("not_sqlite", "byte 0", "expected an SQLite database, found no such")
-    _refuse_torn(header, found)
-    options = _options(header, found)
-    with _guarded(), _opened(path, found, options, read_s) as connection:
-        chunk = _read(connection, found, cursor or Cursor(), read_s, largest_rows)
-    if found.wal is None and _maybe(path + "-wal") is not None:
+    try:
+        options = options_for(header, found)
+        with guarded(), opened(path, found, options, read_s) as connection:
+            chunk = _read(connection, found, cursor or Cursor(), read_s, largest_rows)
+    except SessionError as error:
+        if error.code not in PASSING and _has_changed(path, found):
+            raise SessionError("busy", "file", "it changed while it was read") from error
+        raise
+    if found.is_closed and maybe_stat(path + "-wal") != found.wal:
         raise SessionError("busy", "file", "an agent began to write while it was read")
     return chunk
 
 
-def _refuse_torn(header: bytes, found: Found) -> None:
-    """A file that is shorter than its header says is half of a copy."""
-    size = int.from_bytes(header[16:18], "big")
-    pages = int.from_bytes(header[28:32], "big")
-    valid_for = header[24:28] == header[92:96]
-    if found.wal is None and valid_for and pages * (65536 if size == 1 else size) > found.file[2]:
-        raise SessionError(
-            "torn", f"byte {found.file[2]}", "expected more pages, found the end of the file"
-        )
-
-
-def _options(header: bytes, found: Found) -> str:
-    if _WAL_MODE not in {header[18], header[19]}:
-        return "mode=ro"
-    if found.wal is None:
-        return "mode=ro&immutable=1"
-    if not found.has_index:
-        raise SessionError(
-            "needs_agent",
-            "file",
-            "its -wal has no -shm beside it; Hermes mends that when it starts",
-        )
-    return "mode=ro&readonly_shm=1"
-
-
-@contextmanager
-def _opened(path: str, found: Found, options: str, read_s: float) -> Iterator[sqlite3.Connection]:
-    uri = f"{Path(path).as_uri()}?{options}"
-    before = _own_files()
-    connection = sqlite3.connect(
-        uri, uri=True, timeout=read_s / 2, isolation_level=None, check_same_thread=False
-    )
+def _has_changed(path: str, found: Found) -> bool:
     try:
-        connection.text_factory = _lenient
-        connection.execute("PRAGMA query_only = ON")
-        connection.execute("PRAGMA mmap_size = 0")
-        connection.execute("BEGIN")
-        connection.execute("PRAGMA schema_version").fetchone()
-        if found.file[:2] not in {
-            identity for fd, identity in _own_files().items() if before.get(fd) != identity
-        }:
-            raise SessionError("replaced", "file", "was replaced between look and open")
-        yield connection
-    finally:
-        connection.close()
-
-
-def _lenient(data: bytes) -> str:
-    return str(data, "utf-8", "replace")
-
-
-def _own_files() -> dict[int, tuple[int, int]]:
-    """(device, inode) of every file that this process has open, by descriptor."""
-    found = {}
-    for entry in Path("/proc/self/fd").iterdir():
-        with suppress(OSError):
-            status = os.fstat(int(entry.name))
-            found[int(entry.name)] = (status.st_dev, status.st_ino)
-    return found
-
-
-@contextmanager
-def _guarded() -> Iterator[None]:
-    """Turn what SQLite raises into a `SessionError` with a stable code."""
-    try:
-        yield
-    except sqlite3.Error as error:
-        code = getattr(error, "sqlite_errorcode", 0) & 0xFF
-        if code in {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}:
-            raise SessionError("locked", "file", "another program holds it") from error
-        if code == sqlite3.SQLITE_NOTADB:
-            raise SessionError(
-                "not_sqlite", "file", "is no SQLite database, or encrypted"
-            ) from error
-        if code == sqlite3.SQLITE_CORRUPT:
-            raise SessionError("damaged", "file", "SQLite calls it malformed") from error
-        if code == sqlite3.SQLITE_INTERRUPT:
-            raise SessionError("busy", "file", "it could not be read in time") from error
-        if code in {sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_IOERR}:
-            raise SessionError(
-                "unreadable", "file", f"SQLite cannot read it ({_name(error)})"
-            ) from error
-        raise SessionError("damaged", "file", f"SQLite cannot use it ({_name(error)})") from error
-
-
-def _name(error: sqlite3.Error) -> str:
-    return str(getattr(error, "sqlite_errorname", type(error).__name__))
+        return look(path) != found
+    except OSError:
+        return True
 
 
 def _read(

@@ -1,7 +1,7 @@
 """The rows of Hermes' `messages` and `sessions` tables as plain values; nothing in them is trusted."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 import msgspec
@@ -106,6 +106,21 @@ def to_session(
         delegated=config.get("_delegate_from") is not None or source == "subagent",
         usage=usage,
     )
+
+
+def ends_of_blocks(rows: Sequence[Row]) -> dict[int, float]:
+    """For each request, by row id: when the last of its results came, where these rows tell."""
+    ends: dict[int, float] = {}
+    last: dict[str, float] = {}
+    for row in reversed(rows):
+        if row.role == "tool":
+            if row.at is not None:
+                last.setdefault(row.session_id, row.at)
+        else:
+            end = last.pop(row.session_id, None)
+            if row.calls and end is not None:
+                ends[row.id] = end
+    return ends
 
 
 def decode_content(value: Any) -> Any:

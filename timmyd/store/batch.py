@@ -2,111 +2,54 @@
 
 import sqlite3
 from collections.abc import Iterable
-from typing import Any, NamedTuple
 
 import msgspec
 
-from timmyd.core.model import SOURCE_NAMES, Execution
+from timmyd.core.model import Execution
 from timmyd.core.register import Register
-from timmyd.house.outcome import OUTCOMES, RATED
+from timmyd.house.outcome import RATED
+from timmyd.store import statements
+from timmyd.store.registers import KeptRegisters
 from timmyd.store.rollups import HourFold
+from timmyd.store.rows import (
+    NO_HOME,
+    NO_LINEAGE,
+    FileRow,
+    Request,
+    Turn,
+    read_execution,
+    signature_key,
+    to_row,
+)
 
-APPROXIMATE, INNER, FOLLOW_KNOWN, FOLLOWED = 1, 2, 4, 8
-
-_OUTCOME = {name: index for index, name in enumerate(OUTCOMES)}
-_SOURCE = {name: index for index, name in enumerate(SOURCE_NAMES)}
-_SIGN = 1 << 63
-
-_INSERT = """INSERT INTO executions (id, at, lineage, combo, signature, outcome, rule, error_type,
-    source, flags, latency_ms, confidence, tokens_in, tokens_out, cost, policy)
-    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"""
-_UPSERT_HOUR = """INSERT INTO hours VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
-    ON CONFLICT (hour, combo) DO UPDATE SET ok = ok + excluded.ok, error = error + excluded.error,
-    timeout = timeout + excluded.timeout, blocked = blocked + excluded.blocked,
-    cancelled = cancelled + excluded.cancelled, rejected = rejected + excluded.rejected,
-    unknown = unknown + excluded.unknown, latency_n = latency_n + excluded.latency_n,
-    latency_ms = latency_ms + excluded.latency_ms,
-    confidence_n = confidence_n + excluded.confidence_n,
-    confidence = confidence + excluded.confidence"""
-_UPSERT_LATENCY = """INSERT INTO latencies VALUES (?, ?, ?, ?)
-    ON CONFLICT (hour, combo, bin) DO UPDATE SET n = n + excluded.n"""
-_UPSERT_PATTERN = """INSERT INTO patterns VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
-    ON CONFLICT (combo, signature) DO UPDATE SET calls = calls + excluded.calls,
-    rated = rated + excluded.rated, ok = ok + excluded.ok,
-    latency_n = latency_n + excluded.latency_n, latency_ms = latency_ms + excluded.latency_ms,
-    confidence_n = confidence_n + excluded.confidence_n,
-    confidence = confidence + excluded.confidence, last_at = max(last_at, excluded.last_at)"""
-_UPSERT_MODEL = """INSERT INTO models VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
-    ON CONFLICT (model, task) DO UPDATE SET calls = calls + excluded.calls,
-    rated = rated + excluded.rated, ok = ok + excluded.ok,
-    latency_n = latency_n + excluded.latency_n, latency_ms = latency_ms + excluded.latency_ms,
-    tokens_n = tokens_n + excluded.tokens_n, tokens = tokens + excluded.tokens,
-    cost_n = cost_n + excluded.cost_n, cost = cost + excluded.cost,
-    last_at = max(last_at, excluded.last_at)"""
-_UPSERT_REQUEST = """INSERT INTO requests VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)
-    ON CONFLICT (hour, house, model) DO UPDATE SET ok = ok + excluded.ok,
-    failed = failed + excluded.failed, latency_n = latency_n + excluded.latency_n,
-    latency_ms = latency_ms + excluded.latency_ms, tokens_in = tokens_in + excluded.tokens_in,
-    tokens_out = tokens_out + excluded.tokens_out"""
-_UPSERT_COUNTER = """INSERT INTO counters VALUES (?, ?)
-    ON CONFLICT (name) DO UPDATE SET n = n + excluded.n"""
-_SAVE_FILE = "INSERT OR REPLACE INTO files VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
-
-
-class FileRow(msgspec.Struct, kw_only=True):
-    """What the ledger knows of one file: how it looked when it was read, and what came of it."""
-
-    path: bytes
-    house: str
-    source: str
-    dev: int
-    ino: int
-    size: int
-    mtime_ns: int
-    state: str = "taken"
-    reason: str | None = None
-    place: str | None = None
-    detail: str | None = None
-    read_at: float = 0.0
-    cursor: bytes | None = None
-
-
-class Turn(NamedTuple):
-    """The end of a turn of a house, as telemetry shows it."""
-
-    at: float
-    lineage: int
-    house: str
-    completed: bool
-    interrupted: bool
-    policy: int | None
-
-
-class Request(NamedTuple):
-    """One call of a model by a house, as telemetry shows it."""
-
-    at: float
-    house: str
-    model: str
-    ok: bool
-    latency_ms: float | None
-    tokens_in: int | None
-    tokens_out: int | None
-
-
-def signature_key(signature: str) -> int:
-    """A signature's 16 hex digits as the signed 64-bit integer that SQLite stores."""
-    value = int(signature, 16)
-    return value - (_SIGN << 1) if value >= _SIGN else value
+__all__ = [
+    "NO_HOME",
+    "NO_LINEAGE",
+    "Batch",
+    "FileRow",
+    "KeptRegisters",
+    "Request",
+    "Turn",
+    "read_execution",
+    "signature_key",
+]
 
 
 class Batch:
     """An open write transaction. What it holds is folded in memory and written by `commit`.
 
     Registers are loaded once and kept, so several versions of one session may share a batch.
+
+    Attributes:
+        counted: How many executions are new, by house, source and outcome.
     """
 
-    def __init__(self, connection: sqlite3.Connection, combos: dict[tuple[str, ...], int]) -> None:
+    def __init__(
+        self,
+        connection: sqlite3.Connection,
+        combos: dict[tuple[str, ...], int],
+        kept: KeptRegisters,
+    ) -> None:
         self._connection = connection
         self._combos = combos
         self._combos_added: list[tuple[str, ...]] = []
@@ -117,17 +60,17 @@ class Batch:
         self._requests: dict[tuple[int, str, str], list[float]] = {}
         self._rows: list[tuple[object, ...]] = []
         self._pending: set[int] = set()
-        self._registers: dict[int, Register] = {}
         self._touched: dict[int, float] = {}
         self._counters: dict[str, int] = {}
         self._joins: list[tuple[int, int]] = []
         self._files: list[FileRow] = []
         self._turns: list[Turn] = []
         connection.execute("BEGIN IMMEDIATE")
+        self._registers = kept.take(connection)
         row = connection.execute("SELECT max(id) FROM executions").fetchone()
-        kept = connection.execute("SELECT n FROM counters WHERE name = 'last_execution'").fetchone()
-        self._next_id = self._first_id = max(row[0] or 0, kept[0] if kept else 0) + 1
-        self.executions = 0
+        last = connection.execute("SELECT n FROM counters WHERE name = 'last_execution'").fetchone()
+        self._next_id = max(row[0] or 0, last[0] if last else 0) + 1
+        self.counted: dict[tuple[str, str, str], int] = {}
 
     # ----------------------------------------------------------------- identity
     def new_execution(self) -> int:
@@ -137,9 +80,12 @@ class Batch:
 
     def lineage_of(self, home: int, sid: int) -> int | None:
         """The lineage that this session id of this home belongs to."""
-        row = self._connection.execute(
-            "SELECT lineage FROM sessions WHERE home = ? AND sid = ?", (home, sid)
-        ).fetchone()
+        query = "SELECT lineage FROM sessions WHERE home = ? AND sid = ?"
+        row = self._connection.execute(query, (home, sid)).fetchone()
+        if row is None:
+            row = self._connection.execute(query, (self.name(NO_HOME), sid)).fetchone()
+            if row is not None:
+                self.enter(home, sid, int(row[0]))
         return None if row is None else int(row[0])
 
     def joined(self, mark: int) -> int | None:
@@ -151,7 +97,10 @@ class Batch:
         return None if row is None else int(row[0])
 
     def mark(self, marks: Iterable[int], lineage: int) -> None:
-        """Leave marks by which a later document may be known to continue this lineage."""
+        """Leave marks by which a later document may be known to continue this lineage.
+
+        With `NO_LINEAGE` the marks say nothing any more, for ever: what made them repeats.
+        """
         self._joins.extend((mark, lineage) for mark in marks)
 
     def new_lineage(self, house: str, *, started_at: float | None, now: float) -> int:
@@ -189,6 +138,11 @@ class Batch:
             register = self._registers[lineage] = Register(row[0] or None if row else None)
         return register
 
+    @property
+    def saved(self) -> dict[int, Register]:
+        """The registers that this batch saves."""
+        return {lineage: self._registers[lineage] for lineage in self._touched}
+
     def touch(self, lineage: int, now: float) -> None:
         """Save the lineage's register with this batch."""
         self._touched[lineage] = now
@@ -204,10 +158,11 @@ class Batch:
             execution.task_type,
         )
         signature = signature_key(execution.signature)
-        self._rows.append(self._row(execution, combo, signature))
+        self._rows.append(to_row(execution, combo, signature, self.name))
         self._pending.add(execution.id)
         self._count(execution, combo, signature, 1)
-        self.executions += 1
+        counted = (execution.house, execution.source, execution.outcome)
+        self.counted[counted] = self.counted.get(counted, 0) + 1
 
     def amend(self, execution: Execution) -> bool:
         """Replace what stands of an execution: it was answered, or a better source shows it.
@@ -232,9 +187,9 @@ class Batch:
             execution.task_type,
         )
         signature = signature_key(execution.signature)
-        row = self._row(execution, combo, signature)
+        row = to_row(execution, combo, signature, self.name)
         self._connection.execute("DELETE FROM executions WHERE id = ?", (execution.id,))
-        self._connection.execute(_INSERT, row)
+        self._connection.execute(statements.INSERT, row)
         self._count(execution, combo, signature, 1)
         if before.outcome not in RATED and execution.outcome in RATED:
             self._connection.execute("INSERT OR IGNORE INTO answered VALUES (?)", (execution.id,))
@@ -284,13 +239,14 @@ class Batch:
         return found
 
     def name(self, text: str) -> int:
-        """The id of an interned string."""
+        """The id of an interned string; bytes of a path that are no UTF-8 are escaped."""
         found = self._names.get(text)
         if found is None:
+            key, text = text, text.encode("utf-8", "backslashreplace").decode()
             self._connection.execute("INSERT OR IGNORE INTO names (name) VALUES (?)", (text,))
             query = "SELECT id FROM names WHERE name = ?"
             found = int(self._connection.execute(query, (text,)).fetchone()[0])
-            self._names[text] = found
+            self._names[key] = found
         return found
 
     # ------------------------------------------------------------------- ending
@@ -306,14 +262,14 @@ class Batch:
                 )
             many = self._connection.executemany
             self._flush_joins()
-            many(_SAVE_FILE, [msgspec.structs.astuple(row) for row in self._files])
+            many(statements.SAVE_FILE, [msgspec.structs.astuple(row) for row in self._files])
             many(
                 "INSERT INTO turns (at, lineage, house, completed, interrupted, policy)"
                 " VALUES (?, ?, ?, ?, ?, ?)",
                 self._turns,
             )
-            self._counters["executions"] = self._counters.get("executions", 0) + self.executions
-            many(_UPSERT_COUNTER, self._counters.items())
+            self.count("executions", sum(self.counted.values()))
+            many(statements.UPSERT_COUNTER, self._counters.items())
             self._connection.execute(
                 "INSERT OR REPLACE INTO counters VALUES ('last_execution', ?)", (self._next_id - 1,)
             )
@@ -331,45 +287,21 @@ class Batch:
 
     def _flush_joins(self) -> None:
         if self._joins:
-            self._connection.executemany("INSERT OR REPLACE INTO joins VALUES (?, ?)", self._joins)
+            self._connection.executemany(statements.SAVE_JOIN, self._joins)
             self._joins.clear()
 
     def _flush_rows(self) -> None:
-        self._connection.executemany(_INSERT, self._rows)
+        self._connection.executemany(statements.INSERT, self._rows)
         self._rows.clear()
         self._pending.clear()
 
     def _flush_folds(self) -> None:
         many = self._connection.executemany
-        many(_UPSERT_HOUR, self._fold.hour_rows())
-        many(_UPSERT_LATENCY, self._fold.latency_rows())
-        many(_UPSERT_PATTERN, [(*key, *total) for key, total in self._patterns.items()])
-        many(_UPSERT_MODEL, [(*key, *total) for key, total in self._models.items()])
-        many(_UPSERT_REQUEST, [(*key, *total) for key, total in self._requests.items()])
-
-    def _row(self, execution: Execution, combo: int, signature: int) -> tuple[object, ...]:
-        flags = (APPROXIMATE if execution.at_approximate else 0) | (INNER if execution.inner else 0)
-        if execution.followed is not None:
-            flags |= FOLLOW_KNOWN | (FOLLOWED if execution.followed else 0)
-        error_type = execution.error_type
-        return (
-            execution.id,
-            execution.at,
-            execution.session,
-            combo,
-            signature,
-            _OUTCOME[execution.outcome],
-            self.name(execution.rule),
-            self.name(error_type) if error_type is not None else None,
-            _SOURCE[execution.source],
-            flags,
-            execution.latency_ms,
-            execution.confidence,
-            execution.tokens_in,
-            execution.tokens_out,
-            execution.cost,
-            execution.policy,
-        )
+        many(statements.UPSERT_HOUR, self._fold.hour_rows())
+        many(statements.UPSERT_LATENCY, self._fold.latency_rows())
+        many(statements.UPSERT_PATTERN, [(*key, *total) for key, total in self._patterns.items()])
+        many(statements.UPSERT_MODEL, [(*key, *total) for key, total in self._models.items()])
+        many(statements.UPSERT_REQUEST, [(*key, *total) for key, total in self._requests.items()])
 
     def _count(self, execution: Execution, combo: int, signature: int, sign: int) -> None:
         latency_ms, confidence = execution.latency_ms, execution.confidence
@@ -418,51 +350,3 @@ class Batch:
             total[7] += sign
             total[8] += sign * execution.cost
         total[9] = max(total[9], execution.at)
-
-
-EXECUTION_COLUMNS = """e.id, e.at, e.lineage, c.house, c.tool, c.shape, c.model, c.task,
-    e.signature, e.outcome, r.name, t.name, e.source, e.flags, e.latency_ms, e.confidence,
-    e.tokens_in, e.tokens_out, e.cost, e.policy"""
-EXECUTION_TABLES = """executions e JOIN combos c ON c.id = e.combo JOIN names r ON r.id = e.rule
-    LEFT JOIN names t ON t.id = e.error_type"""
-
-
-def read_execution(connection: sqlite3.Connection, execution_id: int) -> Execution | None:
-    """One execution, None if there is none with this id."""
-    row = connection.execute(
-        f"SELECT {EXECUTION_COLUMNS} FROM {EXECUTION_TABLES} WHERE e.id = ?",  # noqa: S608 - constants
-        (execution_id,),
-    ).fetchone()
-    return None if row is None else to_execution(row)
-
-
-def to_execution(row: tuple[Any, ...]) -> Execution:
-    """An `Execution` from a row of `EXECUTION_COLUMNS`."""
-    (id_, at, lineage, house, tool, shape, model, task, signature, outcome, rule, error_type,
-     source, flags, latency_ms, confidence, tokens_in, tokens_out, cost, policy) = row  # fmt: skip
-    bits = int(flags)
-    number = int(signature)
-    return Execution(
-        id=id_,
-        at=at,
-        at_approximate=bool(bits & APPROXIMATE),
-        session=lineage,
-        house=house,
-        tool=tool,
-        signature=f"{number & ((_SIGN << 1) - 1):016x}",
-        shape=shape,
-        model=model or None,
-        task_type=task,
-        outcome=OUTCOMES[outcome],
-        rule=rule,
-        error_type=error_type,
-        source=SOURCE_NAMES[source],
-        latency_ms=latency_ms,
-        confidence=confidence,
-        tokens_in=tokens_in,
-        tokens_out=tokens_out,
-        cost=cost,
-        policy=policy,
-        followed=bool(bits & FOLLOWED) if bits & FOLLOW_KNOWN else None,
-        inner=bool(bits & INNER),
-    )

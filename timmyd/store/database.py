@@ -13,10 +13,11 @@ import msgspec
 from timmyd.clock import Clock, now as wall_clock
 from timmyd.core.model import AdaptationEvent, Execution, ExecutionPattern, ModelPerformance, iso
 from timmyd.core.tasks import TaskTable
+from timmyd.errors import StoreError
 from timmyd.house.outcome import OUTCOMES
 from timmyd.house.shape import shape as shape_of, signature as signature_of
 from timmyd.store import queries, upkeep
-from timmyd.store.batch import Batch, FileRow, signature_key
+from timmyd.store.batch import Batch, FileRow, KeptRegisters, read_execution, signature_key
 from timmyd.store.connection import MEMORY, connect, connect_read_only, guarded
 
 DAY_S = 86_400.0
@@ -57,10 +58,27 @@ class PatternDatabase:
         self.path = str(default_path() if db_path is None else db_path)
         self.clock = clock
         self._combos: dict[tuple[str, ...], int] = {}
+        self._kept = KeptRegisters()
         if read_only:
             self._connection = connect_read_only(self.path)
         else:
             self._connection = connect(self.path, now=clock(), progress=progress)
+        self._identity = _identity(self.path)
+
+    def check_in_place(self) -> None:
+        """Make sure that the file still is the one that was opened.
+
+        SQLite would write on into a file that was removed, and all of it would be lost.
+
+        Raises:
+            StoreError: It was removed or replaced.
+        """
+        if self.path != MEMORY and _identity(self.path) != self._identity:
+            raise StoreError(
+                self.path,
+                "it was removed or replaced while it was open",
+                hint="put it back, or start again to begin with an empty one",
+            )
 
     def close(self) -> None:
         """Close the connection; the log is folded into the file by SQLite."""
@@ -75,13 +93,15 @@ class PatternDatabase:
             StoreError: It could not be begun or committed.
         """
         with guarded(self.path):
-            batch = Batch(self._connection, self._combos)
+            batch = Batch(self._connection, self._combos, self._kept)
             try:
                 yield batch
                 batch.commit()
             except BaseException:
+                self._kept.clear()
                 batch.rollback()
                 raise
+            self._kept.keep(batch.saved)
 
     @contextmanager
     def _transaction(self) -> Iterator[sqlite3.Connection]:
@@ -117,16 +137,10 @@ class PatternDatabase:
         with self._transaction() as connection:
             return queries.insert_adaptation(connection, event, self.clock() if at is None else at)
 
-    def save_state(self, values: Mapping[str, bytes], *, used: Sequence[int] = ()) -> None:
-        """Keep what the engine wants to find again, all of it or none.
-
-        Args:
-            values: Blobs by key.
-            used: Executions that were answered late and have now served as evidence.
-        """
+    def save_state(self, values: Mapping[str, bytes]) -> None:
+        """Keep what the engine wants to find again, all of it or none."""
         with self._transaction() as connection:
             connection.executemany("INSERT OR REPLACE INTO state VALUES (?, ?)", values.items())
-            connection.executemany("DELETE FROM answered WHERE execution = ?", [(i,) for i in used])
 
     def decide(
         self,
@@ -135,20 +149,27 @@ class PatternDatabase:
         *,
         at: float,
         used: Sequence[int] = (),
-        predictions: Sequence[tuple[int, float, float | None, float | None, int | None]] = (),
+        orders: Sequence[tuple[int, str]] = (),
     ) -> list[int]:
         """Keep what one tick decided and all that it decided from, in one transaction.
+
+        Args:
+            events: The adaptations.
+            values: The engine's state.
+            at: Unix seconds.
+            used: Executions that were answered late and have now served as evidence.
+            orders: Orders that were carried out, each with its result.
 
         Returns:
             The numbers of the adaptations.
         """
         with self._transaction() as connection:
             numbers = [queries.insert_adaptation(connection, event, at) for event in events]
-            connection.executemany("INSERT OR REPLACE INTO state VALUES (?, ?)", values.items())
-            connection.executemany("DELETE FROM answered WHERE execution = ?", [(i,) for i in used])
-            connection.executemany(
-                "INSERT OR REPLACE INTO predictions VALUES (?, ?, ?, ?, ?)", predictions
-            )
+            many = connection.executemany
+            many("INSERT OR REPLACE INTO state VALUES (?, ?)", values.items())
+            many("DELETE FROM answered WHERE execution = ?", [(number,) for number in used])
+            done = [(at, result, number) for number, result in orders]
+            many("UPDATE orders SET done_at = ?, result = ? WHERE id = ?", done)
         return numbers
 
     def prune(
@@ -181,13 +202,6 @@ class PatternDatabase:
                 "SELECT id, kind, body FROM orders WHERE done_at IS NULL ORDER BY id"
             )
             return [(row[0], row[1], json.loads(row[2])) for row in rows]
-
-    def close_order(self, number: int, result: str, *, at: float) -> None:
-        """Record what came of an order."""
-        with self._transaction() as connection:
-            connection.execute(
-                "UPDATE orders SET done_at = ?, result = ? WHERE id = ?", (at, result, number)
-            )
 
     # ------------------------------------------------------------------ reading
     def get_pattern(
@@ -303,15 +317,26 @@ class PatternDatabase:
         with self._reading() as connection:
             return queries.session_tallies(connection, since, until)
 
-    def answered_late(self, up_to: int, limit: int) -> list[Execution]:
-        """Executions up to an id whose outcome came after they were read as evidence."""
+    def execution(self, execution_id: int) -> Execution | None:
+        """One execution, None if it is not kept any more."""
+        with self._reading() as connection:
+            return read_execution(connection, execution_id)
+
+    def answered_late(self, up_to: int, limit: int) -> list[int]:
+        """Ids, up to one, of executions whose outcome came after they were read as evidence."""
         with self._reading() as connection:
             return queries.answered_late(connection, up_to, limit)
 
-    def turns_after(self, turn_id: int, limit: int) -> list[queries.TurnRow]:
-        """Ends of turns with a greater id."""
+    def turns_between(self, after: int, upto: int) -> list[queries.TurnRow]:
+        """Ends of turns with ids in (after, upto]."""
         with self._reading() as connection:
-            return queries.turns_after(connection, turn_id, limit)
+            return queries.turns_between(connection, after, upto)
+
+    def last_turn_id(self, after: int, limit: int) -> int:
+        """The id of the last end of a turn, at most `limit` beyond `after`."""
+        with self._reading() as connection:
+            row = connection.execute("SELECT max(id) FROM turns").fetchone()
+            return min(max(after, row[0] or 0), after + limit)
 
     def last_execution_id(self) -> int:
         """The highest id that an execution ever had."""
@@ -321,6 +346,11 @@ class PatternDatabase:
         """All counters, such as `duplicates` and `executions`."""
         with self._reading() as connection:
             return dict(connection.execute("SELECT name, n FROM counters"))
+
+    def homes(self) -> list[str]:
+        """All homes that a session was seen in."""
+        with self._reading() as connection:
+            return queries.homes(connection)
 
     def states(self) -> dict[str, bytes]:
         """All that `save_state` kept."""
@@ -402,6 +432,14 @@ def execution_from(data: Mapping[str, Any], execution_id: int, *, now: float) ->
         policy=data.get("policy"),
         followed=data.get("followed"),
     )
+
+
+def _identity(path: str) -> tuple[int, int] | None:
+    try:
+        status = Path(path).stat()
+    except OSError:
+        return None
+    return status.st_dev, status.st_ino
 
 
 def _size(path: str) -> int:

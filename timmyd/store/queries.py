@@ -8,8 +8,8 @@ from typing import Any, NamedTuple
 from timmyd.core.evidence import wilson_interval
 from timmyd.core.model import AdaptationEvent, Execution, iso
 from timmyd.house.outcome import OUTCOMES
-from timmyd.store.batch import EXECUTION_COLUMNS, EXECUTION_TABLES, FileRow, to_execution
 from timmyd.store.rollups import BINS, HOUR_COLUMNS, HOUR_S
+from timmyd.store.rows import EXECUTION_COLUMNS, EXECUTION_TABLES, FileRow, to_execution
 
 _SUMS = ", ".join(f"coalesce(sum(h.{column}), 0)" for column in HOUR_COLUMNS)
 _PATTERN_SUMS = """sum(p.calls), sum(p.rated), sum(p.ok), sum(p.latency_n), sum(p.latency_ms),
@@ -176,21 +176,19 @@ def session_tallies(
     return rows.fetchall()
 
 
-def answered_late(connection: sqlite3.Connection, up_to: int, limit: int) -> list[Execution]:
-    """Executions answered after they were read as evidence, by id."""
-    query = (
-        f"SELECT {EXECUTION_COLUMNS} FROM {EXECUTION_TABLES} JOIN answered a ON a.execution = e.id"  # noqa: S608 - constants
-        " WHERE e.id <= ? ORDER BY e.id LIMIT ?"
-    )
-    return [to_execution(row) for row in connection.execute(query, (up_to, limit))]
+def answered_late(connection: sqlite3.Connection, up_to: int, limit: int) -> list[int]:
+    """Ids of executions answered after they were read as evidence."""
+    query = "SELECT execution FROM answered WHERE execution <= ? ORDER BY execution LIMIT ?"
+    return [row[0] for row in connection.execute(query, (up_to, limit))]
 
 
-def turns_after(connection: sqlite3.Connection, turn_id: int, limit: int) -> list[TurnRow]:
-    """Ends of turns with a greater id, by id."""
-    query = "SELECT id, at, lineage, house, completed, interrupted, policy FROM turns WHERE id > ? ORDER BY id LIMIT ?"
+def turns_between(connection: sqlite3.Connection, after: int, upto: int) -> list[TurnRow]:
+    """Ends of turns with ids in (after, upto], by id."""
+    query = """SELECT id, at, lineage, house, completed, interrupted, policy FROM turns
+        WHERE id > ? AND id <= ? ORDER BY id"""
     return [
         TurnRow(row[0], row[1], row[2], row[3], bool(row[4]), bool(row[5]), row[6])
-        for row in connection.execute(query, (turn_id, limit))
+        for row in connection.execute(query, (after, upto))
     ]
 
 
@@ -264,3 +262,12 @@ def file_looks(connection: sqlite3.Connection) -> dict[bytes, tuple[int, int, in
 
 def _file(row: tuple[Any, ...]) -> FileRow:
     return FileRow(**dict(zip(FileRow.__struct_fields__, row, strict=True)))
+
+
+def homes(connection: sqlite3.Connection) -> list[str]:
+    """The homes that sessions belong to, found by leaps through the index."""
+    query = """WITH RECURSIVE found (home) AS (SELECT min(home) FROM sessions
+        UNION ALL SELECT (SELECT min(home) FROM sessions WHERE home > found.home) FROM found
+        WHERE found.home IS NOT NULL)
+        SELECT n.name FROM found JOIN names n ON n.id = found.home"""
+    return [str(row[0]) for row in connection.execute(query)]

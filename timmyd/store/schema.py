@@ -6,6 +6,7 @@ from collections.abc import Callable
 from timmyd.errors import StoreError
 
 _V1 = (
+    # AUTOINCREMENT where ids of removed rows must not come back: others remember them.
     # Interned short strings: homes, rules, error types.
     "CREATE TABLE names (id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE)",
     # Every combination that is counted; '' stands for an unknown model.
@@ -28,7 +29,7 @@ _V1 = (
         PRIMARY KEY (home, sid)) WITHOUT ROWID""",
     "CREATE INDEX sessions_by_lineage ON sessions (lineage)",
     """CREATE TABLE lineages (
-        id INTEGER PRIMARY KEY, house TEXT NOT NULL, started_at REAL, updated_at REAL NOT NULL,
+        id INTEGER PRIMARY KEY AUTOINCREMENT, house TEXT NOT NULL, started_at REAL, updated_at REAL NOT NULL,
         register BLOB NOT NULL, moved_to INTEGER)""",
     "CREATE INDEX lineages_by_update ON lineages (updated_at)",
     # What tells that a document with a new session id continues a known lineage.
@@ -59,17 +60,17 @@ _V1 = (
         tokens_in INTEGER NOT NULL, tokens_out INTEGER NOT NULL,
         PRIMARY KEY (hour, house, model)) WITHOUT ROWID""",
     """CREATE TABLE turns (
-        id INTEGER PRIMARY KEY, at REAL NOT NULL, lineage INTEGER NOT NULL, house TEXT NOT NULL,
+        id INTEGER PRIMARY KEY AUTOINCREMENT, at REAL NOT NULL, lineage INTEGER NOT NULL, house TEXT NOT NULL,
         completed INTEGER NOT NULL, interrupted INTEGER NOT NULL, policy INTEGER)""",
     """CREATE TABLE adaptations (
-        id INTEGER PRIMARY KEY, at REAL NOT NULL, kind TEXT NOT NULL, trigger TEXT NOT NULL,
+        id INTEGER PRIMARY KEY AUTOINCREMENT, at REAL NOT NULL, kind TEXT NOT NULL, trigger TEXT NOT NULL,
         change_type TEXT NOT NULL, old_value TEXT, new_value TEXT, reason TEXT NOT NULL,
         expected REAL, evidence TEXT NOT NULL)""",
     """CREATE TABLE predictions (
         execution INTEGER PRIMARY KEY, at REAL NOT NULL, probability REAL, reference REAL,
         success INTEGER)""",
     """CREATE TABLE orders (
-        id INTEGER PRIMARY KEY, at REAL NOT NULL, kind TEXT NOT NULL, body TEXT NOT NULL,
+        id INTEGER PRIMARY KEY AUTOINCREMENT, at REAL NOT NULL, kind TEXT NOT NULL, body TEXT NOT NULL,
         done_at REAL, result TEXT)""",
     "CREATE TABLE counters (name TEXT PRIMARY KEY, n INTEGER NOT NULL) WITHOUT ROWID",
     "CREATE TABLE state (key TEXT PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID",

@@ -142,7 +142,8 @@ def _orphaned_joins(connection: sqlite3.Connection) -> bool:
     if top is None:
         return False
     removed = connection.execute(
-        "DELETE FROM joins WHERE mark > ? AND mark <= ? AND lineage NOT IN (SELECT id FROM lineages)",
+        "DELETE FROM joins WHERE mark > ? AND mark <= ? AND lineage != 0"
+        " AND lineage NOT IN (SELECT id FROM lineages)",
         (mark, top),
     ).rowcount
     return removed > 0

@@ -198,6 +198,17 @@ def test_an_outage_that_has_passed_starts_nothing() -> None:
     assert house.changes == []
 
 
+def test_a_fall_below_the_own_level_is_trouble_where_no_limit_is_known() -> None:
+    fallen = msgspec.structs.replace(RULE, side="fallen", limit=0.05)
+    house = House(judge(fallen), base=0.9)
+    assert house.live(60 * 24 * 2) == []
+    assert "below its own level" in house.judgement.explain(KEY)["rules"][0]["level"]
+    house.base = 0.7
+    (started,) = house.live(60 * 24, until="trial_started")
+
+    assert "below its own level" in started.reason
+
+
 def test_explain_says_how_much_is_missing_and_then_how_long_the_alarm_must_still_stand() -> None:
     house = House(judge(), base=0.45)
     house.live(60)

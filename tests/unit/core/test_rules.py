@@ -49,6 +49,14 @@ def test_a_latency_quantile_has_its_limit_in_milliseconds_and_its_share_from_its
     ]
 
 
+def test_only_what_is_good_when_high_can_have_fallen() -> None:
+    fallen = msgspec.structs.replace(RULE, side="fallen", limit=0.05)
+    share = msgspec.structs.replace(fallen, signal="held_back_share")
+
+    assert problems(fallen, KEYS) == []
+    assert [field for field, _ in problems(share, KEYS)] == ["side"]
+
+
 def test_a_star_stands_for_every_house_without_an_own_rule() -> None:
     star = msgspec.structs.replace(RULE, name="star", policy="*.k")
     out = expand([RULE, star], dict.fromkeys(KEYS, SPEC))

@@ -60,6 +60,10 @@ def bench(tmp_path: Path) -> Bench:
     return Bench(tmp_path)
 
 
+def _one() -> int:
+    return 1
+
+
 def _fails(times: int) -> Callable[[], str]:
     left = [times]
 
@@ -128,7 +132,7 @@ def test_a_call_that_takes_too_long_is_given_up_and_keeps_its_place(tmp_path: Pa
     release = threading.Event()
     with pytest.raises(CallTimeoutError, match=r"deploy took longer than 0\.01 s"):
         _called(bench, True, release.wait, timeout_s=0.01)
-    second = threading.Thread(target=bench.harness.wrap("deploy", lambda: 1))
+    second = threading.Thread(target=bench.harness.wrap("deploy", _one))
     second.start()
     second.join(0.05)
     assert second.is_alive()

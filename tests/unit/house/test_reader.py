@@ -180,12 +180,16 @@ def test_an_expired_document_ends_between_two_looks(
     _assert_defaults(policies)
 
 
-def test_an_older_revision_is_not_taken(policies: Policies, path: Path, clocks: Clocks) -> None:
+def test_an_older_revision_is_taken_only_once_the_newer_one_has_expired(
+    policies: Policies, path: Path, clocks: Clocks
+) -> None:
     _replace(path, encode(document(revision=9)))
     assert policies.revision == 9
-    _replace(path, encode(document(revision=8)))
+    _replace(path, encode(document(revision=8, life_s=2.0 * LIFE_S)))
     clocks.pass_(2.0)
     assert policies.revision == 9
+    clocks.pass_(LIFE_S)
+    assert policies.revision == 8
 
 
 def test_a_document_that_only_observes_has_no_effect(policies: Policies, path: Path) -> None:

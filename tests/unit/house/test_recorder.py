@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from timmyd.house.recorder import LONGEST_LINE_BYTES, SCHEMA, Recorder, file_name
+from timmyd.house.lines import LONGEST_LINE_BYTES, file_name
+from timmyd.house.recorder import SCHEMA, Recorder
 
 NOW = 1_795_381_822.24
 DAY_S = 86_400.0

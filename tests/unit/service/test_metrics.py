@@ -69,6 +69,13 @@ def test_every_figure_that_an_operator_watches_is_there() -> None:
     assert "_created" not in text
 
 
+def test_what_is_not_known_yet_is_left_out_and_not_called_zero() -> None:
+    text = Metrics("0.1.0").render(AT).decode()
+
+    for name in ("last_tick", "scan_age", "policy", "settings", "observer", "backlog"):
+        assert f"timmy_{name}" not in text
+
+
 def test_settings_that_were_refused_leave_the_time_of_the_good_ones() -> None:
     metrics = filled()
 

@@ -60,13 +60,11 @@ def problems(rule: RuleSpec, keys: Iterable[str]) -> list[tuple[str, str]]:
         found.append(("limit", f"expected a share between 0 and 1, got {rule.limit!r}"))
     elif signal.quantile is not None and not 0.0 < rule.limit < float("inf"):
         found.append(("limit", f"expected milliseconds above 0, got {rule.limit!r}"))
-    if (
-        signal is not None
-        and not signal.scaled
-        and (signal.good == "high") != (rule.side == "below")
-    ):
-        wanted = "below" if signal.good == "high" else "above"
-        found.append(("side", f"expected {wanted!r} for {rule.signal}, got {rule.side!r}"))
+    if signal is not None and not signal.scaled:
+        sides = ("below", "fallen") if signal.good == "high" else ("above",)
+        if rule.side not in sides:
+            wanted = " or ".join(sides)
+            found.append(("side", f"expected {wanted} for {rule.signal}, got {rule.side!r}"))
     found.extend(
         ("guard", f"expected one of {', '.join(sorted(GUARDS))}; got {name!r}")
         for name in rule.guards

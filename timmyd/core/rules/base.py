@@ -4,7 +4,7 @@ from typing import Literal
 
 import msgspec
 
-Side = Literal["below", "above"]
+Side = Literal["below", "above", "fallen"]
 Direction = Literal["lower", "raise"]
 RuleMode = Literal["observe", "enforce"]
 
@@ -25,8 +25,9 @@ class RuleSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
         house: Whose calls count; None: the house that owns the policy, for `routing.*` every house.
         task: Only calls of this task type (read, build, test, judge, other); None: all.
         tool: Only calls of this tool; None: all.
-        limit: The worst value that can be borne: a share in [0, 1], for `latency_*` milliseconds.
-        side: On which side of the limit the trouble lies.
+        limit: The worst value that can be borne: a share in [0, 1], for `latency_*` milliseconds;
+            for `fallen` how far the signal may fall below its own level of the past.
+        side: On which side of the limit the trouble lies; `fallen`: below its own level by more.
         direction: Which way the policy moves when there is trouble.
         guard: Signals that must not get worse while the change is on trial.
         cooldown: Seconds of rest after a kept change; a refused one rests fourteen times as long.

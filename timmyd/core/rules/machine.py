@@ -70,7 +70,7 @@ class Machine:
         if knob.phase == "cool" and now >= knob.until:
             knob.phase = "watch"
             for name in self.by_key[key]:
-                self.state.watches[name].detector.reset()
+                self.state.watches[name].reset()
         if knob.phase != "watch":
             return []
         for name in self.by_key[key]:
@@ -143,8 +143,7 @@ class Machine:
     def _run(self, knob: Knob, trial: Trial, now: float) -> list[Change]:
         watch = self.state.watches[trial.rule]
         rho = watch.design.rho
-        own = "high" if watch.spec.side == "below" else "low"
-        ways = {"": (rho, own)}
+        ways: dict[str, tuple[float, str]] = {"": (rho, watch.signal.good)}
         ways |= {name: (rho, SIGNALS[name].good) for name in trial.guards}
         trial.settle(now, grace_s=self._idle_s, ways=ways)
         judged = verdict(trial, now)

@@ -76,7 +76,7 @@ def carry_over(saved: State, fresh: State, specs: Mapping[str, PolicySpec]) -> N
         old = saved.watches.get(name)
         if old is not None and _question(old.spec) == _question(watch.spec):
             old.spec = watch.spec
-            old.detector.level = watch.detector.level
+            old.set_level(watch.fixed.level)
             limits = watch.clusters
             old.clusters.idle_s, old.clusters.size = limits.idle_s, limits.size
             old.clusters.age_s = limits.age_s

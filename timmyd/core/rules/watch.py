@@ -6,7 +6,7 @@ from typing import Final
 import msgspec
 
 from timmyd.core.clusters import Closed, Clusters, DesignEffect, Pace, Tally
-from timmyd.core.evidence import EDetector, Interval, clamp, wilson_interval
+from timmyd.core.evidence import DropDetector, EDetector, Interval, clamp, wilson_interval
 from timmyd.core.rules.base import Observation, RuleSpec
 from timmyd.core.rules.signals import SIGNALS, Signal
 
@@ -18,6 +18,8 @@ _TYPICAL: Final = 0.5 ** (1.0 / 500.0)
 
 _LEAST_OBEYED: Final = 0.02
 _MOSTLY: Final = 0.8
+_UNKNOWN_LEVEL: Final = 0.5
+
 HEADROOM: Final = 1.3
 """Sessions are bet on by what they are worth, which comes closer to the bound than equal bets. So much
 more evidence is asked for, which costs two per cent of delay and a quarter of the false alarms."""
@@ -57,7 +59,8 @@ class Watch(msgspec.Struct, kw_only=True):
 
     Attributes:
         spec: The rule the evidence was gathered under; other settings void the evidence.
-        detector: Evidence that the signal is on the wrong side of the limit.
+        fixed: Evidence that the signal is on the wrong side of the limit.
+        own: For a rule on the signal's own level: that it fell below that.
         clusters: Sessions that are not over yet.
         design: How alike the calls of a session are.
         recent: The signal's level of late, for display.
@@ -67,8 +70,9 @@ class Watch(msgspec.Struct, kw_only=True):
     """
 
     spec: RuleSpec
-    detector: EDetector
+    fixed: EDetector
     clusters: Clusters
+    own: DropDetector | None = None
     design: DesignEffect = msgspec.field(default_factory=DesignEffect)
     recent: Tally = msgspec.field(default_factory=Tally)
     pace: Pace = msgspec.field(default_factory=Pace)
@@ -82,9 +86,24 @@ class Watch(msgspec.Struct, kw_only=True):
         return SIGNALS[self.spec.signal]
 
     @property
-    def scale(self) -> float:
-        """The scale of the signal: for a latency quantile the limit in milliseconds."""
-        return self.spec.limit
+    def detector(self) -> EDetector:
+        """The evidence; without any yet where the own level is not known."""
+        own = self.own
+        return self.fixed if own is None or own.detector is None else own.detector
+
+    def reset(self) -> None:
+        """Forget the evidence, and the own level: what it is now is what it may fall from."""
+        self.fixed.reset()
+        if self.own is not None:
+            self.own.restart()
+
+    def set_level(self, level: float) -> None:
+        """Ask for so much evidence from now on."""
+        self.fixed.level = level
+        if self.own is not None:
+            self.own.level = level
+            if self.own.detector is not None:
+                self.own.detector.level = level
 
     @property
     def typical_ms(self) -> float:
@@ -105,8 +124,10 @@ class Watch(msgspec.Struct, kw_only=True):
     def close(self, closed: Closed, *, testing: bool) -> None:
         """Take in a finished cluster; it is evidence only while `testing`."""
         x = closed.total / closed.calls
-        if testing:
-            self.detector.update(x, closed.due, self.design.weight(closed.calls))
+        if testing and self.own is not None:
+            self.own.update(x, closed.due, self.design.weight(closed.calls))
+        elif testing:
+            self.fixed.update(x, closed.due, self.design.weight(closed.calls))
         self.design.update(closed.total, closed.calls)
         self.recent.update(x, self.design.effective(closed.calls))
         self.pace.update(closed.due)
@@ -142,7 +163,12 @@ class Watch(msgspec.Struct, kw_only=True):
 
 
 def limit_of(spec: RuleSpec) -> float:
-    """The limit of a rule as a share in (0, 1): for the p-quantile of latency it is 1 - p."""
+    """The limit of a rule as a share in (0, 1): for the p-quantile of latency it is 1 - p.
+
+    A rule on the signal's own level has none before that is known.
+    """
+    if spec.side == "fallen":
+        return _UNKNOWN_LEVEL
     quantile = SIGNALS[spec.signal].quantile
     return clamp(spec.limit if quantile is None else 1.0 - quantile, 0.001, 0.999)
 
@@ -157,8 +183,14 @@ def new_watch(spec: RuleSpec, *, level: float, idle_s: float, size: int, age_s: 
         size: Calls that end it.
         age_s: Age that ends it, seconds.
     """
+    fallen = spec.side == "fallen"
     return Watch(
         spec=spec,
-        detector=EDetector(limit=limit_of(spec), level=HEADROOM * level, side=spec.side),
+        fixed=EDetector(
+            limit=limit_of(spec),
+            level=HEADROOM * level,
+            side="above" if spec.side == "above" else "below",
+        ),
+        own=DropDetector(level=HEADROOM * level, delta=spec.limit) if fallen else None,
         clusters=Clusters(idle_s=idle_s, size=size, age_s=age_s),
     )

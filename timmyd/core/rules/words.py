@@ -51,10 +51,15 @@ def level(watch: Watch) -> str:
     mean, interval = watch.recent.mean, watch.interval()
     if mean is None or interval is None:
         return f"{subject(watch.spec)} has no data"
-    return (
-        f"{subject(watch.spec)} is {mean:.3f} [{interval.low:.3f}, {interval.high:.3f}]"
-        f" against a limit of {watch.detector.limit:g}"
-    )
+    own = watch.own
+    if own is not None and own.detector is None:
+        against = "its own level is not known yet"
+    elif own is not None:
+        against = f"against {watch.detector.limit:.3f}, {watch.spec.limit:g} below its own level"
+    else:
+        against = f"against a limit of {watch.detector.limit:g}"
+    shown = f"{mean:.3f} [{interval.low:.3f}, {interval.high:.3f}]"
+    return f"{subject(watch.spec)} is {shown} {against}"
 
 
 def alarm(watch: Watch) -> str:

@@ -1,37 +1,20 @@
-"""What the commands share: where things are, what opens them, how results are printed."""
+"""Where things are for a command: the settings in force, the state, the engine over it, the homes."""
 
-import json
 import os
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
 
-import msgspec
-import typer
-from rich.console import Console
-
+from timmyd.cli.output import UsageError
 from timmyd.config import Settings, database_path, default_paths, load, state_dir
 from timmyd.config.places import SERVICE_FOLDER
 from timmyd.engine import IntelligenceEngine
 from timmyd.errors import ConfigError, Problem
+from timmyd.house.keys import is_house
 from timmyd.service.inbox import Place
 from timmyd.store.database import PatternDatabase
 
-FAILED = 1
-WRONG_USAGE = 2
-WRONG_SETTINGS = 78
-
-ConfigOption = Annotated[
-    Path | None,
-    typer.Option("--config", help="Settings file; by default those of the service or the user."),
-]
-StateOption = Annotated[
-    Path | None,
-    typer.Option("--state", help="State directory; by default that of the service or the user."),
-]
-JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+DEFAULT_HOUSE = "timmy"
 
 
 @dataclass(frozen=True)
@@ -55,11 +38,20 @@ def context(config: Path | None, state: Path | None) -> Context:
         ConfigError: They have problems, or the file that was named does not exist.
     """
     paths = settings_paths(config)
-    return Context(load(paths), state or state_dir(os.environ), tuple(paths))
+    return Context(load(paths), state_of(state), tuple(paths))
+
+
+def state_of(state: Path | None) -> Path:
+    """The state directory: the one named, or that of the service or the user."""
+    return state_dir(os.environ) if state is None else state.absolute()
 
 
 def settings_paths(config: Path | None) -> list[Path]:
-    """The settings files to read: the one named, or those of the service or the user."""
+    """The settings files to read: the one named, or those of the service or the user.
+
+    Raises:
+        ConfigError: The file that was named does not exist.
+    """
     if config is not None:
         if not config.exists():
             raise ConfigError([Problem(str(config), "expected a settings file, found nothing")])
@@ -73,7 +65,11 @@ def is_service() -> bool:
 
 
 def look_into(found: Context) -> IntelligenceEngine:
-    """The engine over the database as it is, for a command that changes nothing."""
+    """The engine over the database as it is, for a command that changes nothing.
+
+    Raises:
+        StoreError: There is no database yet, or it cannot be read.
+    """
     database = PatternDatabase(found.database, read_only=True)
     return IntelligenceEngine(database, settings=found.settings)
 
@@ -81,7 +77,11 @@ def look_into(found: Context) -> IntelligenceEngine:
 def places(
     settings: Settings, homes: Sequence[str] = (), sessions: Sequence[str] = ()
 ) -> list[Place]:
-    """Where sessions may lie: from the command line, else from the settings, else ~/.hermes."""
+    """Where sessions may lie: from the command line, else from the settings, else ~/.hermes.
+
+    Raises:
+        UsageError: A word of the command line names no house.
+    """
     found = [_place(text, is_home=True) for text in homes]
     found += [_place(text, is_home=False) for text in sessions]
     if found:
@@ -90,42 +90,19 @@ def places(
         root = house.home or house.sessions
         if root is not None:
             found.append(Place(root, house.name, house.home is not None, frozenset(house.sources)))
-    return found or [Place(Path(os.environ.get("HERMES_HOME") or Path.home() / ".hermes"))]
+    return found or [Place(default_home())]
+
+
+def default_home() -> Path:
+    """The Hermes home of this user: `$HERMES_HOME`, else `~/.hermes`."""
+    return Path(os.environ.get("HERMES_HOME") or Path.home() / ".hermes")
 
 
 def _place(text: str, *, is_home: bool) -> Place:
     path, separator, house = text.rpartition("=")
-    if not separator:
-        path, house = text, "timmy"
-    allowed = set("abcdefghijklmnopqrstuvwxyz0123456789_-")
-    if not house or len(house) > 32 or not set(house) <= allowed:  # noqa: PLR2004 - CONTRACT §1
-        raise typer.BadParameter(
-            f"{text}: expected DIR or DIR=HOUSE with a house of 1 to 32 letters a-z, digits, _ or -"
-        )
+    if not separator or Path(text).exists():
+        path, house = text, DEFAULT_HOUSE
+    if not is_house(house):
+        words = f"{text}: expected DIR or DIR=HOUSE, with a house of 1 to 32 of a-z 0-9 _ -"
+        raise UsageError(words)
     return Place(Path(path).expanduser().absolute(), house, is_home)
-
-
-def console() -> Console:
-    """The terminal; no colour and no width of its own where there is none."""
-    return Console(highlight=False, soft_wrap=not sys.stdout.isatty())
-
-
-def print_json(value: Any) -> None:
-    """Print a value as JSON."""
-    data = msgspec.json.format(msgspec.json.encode(value), indent=2)
-    sys.stdout.write(data.decode() + "\n")
-
-
-def dumps(value: Any) -> str:
-    """A value as indented JSON text."""
-    return json.dumps(value, indent=2, ensure_ascii=False)
-
-
-def say(text: str) -> None:
-    """Print a line."""
-    sys.stdout.write(text + "\n")
-
-
-def complain(text: str) -> None:
-    """Print what went wrong."""
-    sys.stderr.write(f"timmyd: {text}\n")

@@ -1,0 +1,126 @@
+"""What tests of files and processes share: waiting for a condition, a log that listens, an intake on a real disk."""
+
+import time
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import TypeVar
+
+from timmyd.core.model import Execution
+from timmyd.core.tasks import TaskTable
+from timmyd.ingest import Ingest
+from timmyd.service.inbox import Inbox, Looks, Place
+from timmyd.service.logs import EventLogger
+from timmyd.service.metrics import Metrics
+from timmyd.service.reading import Reader
+from timmyd.store.database import PatternDatabase
+
+LARGEST_BYTES = 64 << 20
+T = TypeVar("T")
+
+
+def eventually(condition: Callable[[], T], timeout_s: float = 10.0) -> T:
+    """Ask `condition` until it says something true; fail after `timeout_s`."""
+    deadline = time.monotonic() + timeout_s
+    while not (found := condition()):
+        assert time.monotonic() < deadline, f"not within {timeout_s} s: {condition}"
+        time.sleep(0.005)
+    return found
+
+
+class Listener(EventLogger):
+    """A log that keeps its events."""
+
+    def __init__(self) -> None:
+        super().__init__(None, [], {})
+        self.events: list[tuple[str, dict[str, object]]] = []
+
+    def event(self, name: str, /, **fields: object) -> None:
+        self.events.append((name, fields))
+
+    def named(self, name: str) -> list[dict[str, object]]:
+        return [fields for found, fields in self.events if found == name]
+
+
+class Intake:
+    """Inbox, reader and database over a directory of sessions, without the loop around them."""
+
+    def __init__(
+        self,
+        base: Path,
+        *,
+        clock: Callable[[], float] = time.time,
+        is_home: bool = False,
+        largest_bytes: int = LARGEST_BYTES,
+        database: str | None = None,
+    ) -> None:
+        self.base = base
+        self.clock = clock
+        self.is_home = is_home
+        self.largest_bytes = largest_bytes
+        self.sessions = base / "home" / "sessions" if is_home else base / "sessions"
+        self.sessions.mkdir(parents=True, exist_ok=True)
+        self.log = Listener()
+        self._database = database or str(base / "db" / "timmy.db")
+        self.database = PatternDatabase(self._database, clock=clock)
+        self._open()
+
+    def _open(self) -> None:
+        root = self.sessions.parent if self.is_home else self.sessions
+        self.inbox = Inbox(
+            [Place(root, is_home=self.is_home)],
+            Looks(self.database.file_looks()),
+            largest_bytes=self.largest_bytes,
+            settle_s=0.0,
+        )
+        self.reader = Reader(
+            self.database,
+            Ingest(tasks=TaskTable.default()),
+            self.inbox,
+            log=self.log,
+            metrics=Metrics("test"),
+            clock=self.clock,
+            largest_bytes=self.largest_bytes,
+        )
+
+    def restart(self) -> None:
+        """All objects anew, as after the end of the process."""
+        self.inbox.close()
+        if self._database != ":memory:":
+            self.database.close()
+            self.database = PatternDatabase(self._database, clock=self.clock)
+        self._open()
+
+    def forget_looks(self) -> None:
+        """Read every file again, whatever the ledger says."""
+        self.inbox.close()
+        self._open()
+        self.inbox.looks = Looks({})
+
+    def close(self) -> None:
+        self.inbox.close()
+        self.database.close()
+
+    def write(self, name: str, data: bytes) -> None:
+        """As Hermes does: a temporary file in the same directory, fsync, rename."""
+        target = self.sessions / name
+        target.parent.mkdir(exist_ok=True)
+        temporary = target.with_name(f".{name.rpartition('/')[2]}.x1.tmp")
+        temporary.write_bytes(data)
+        temporary.rename(target)
+
+    def look(self) -> int:
+        """Scan and read all that changed; returns how many executions were new."""
+        self.inbox.find_folders()
+        self.inbox.scan(trusted=False)
+        counted = 0
+        while self.inbox.backlog:
+            counted += self.reader.read_slice().executions
+        return counted
+
+    def executions(self) -> list[Execution]:
+        return self.database.executions_after(0, 1_000_000)
+
+
+def outcomes(executions: Iterable[Execution]) -> list[tuple[str, str]]:
+    """(tool, outcome) of each, ordered, for comparison."""
+    return sorted((execution.tool, execution.outcome) for execution in executions)

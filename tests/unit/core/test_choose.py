@@ -1,0 +1,134 @@
+"""Choices: evidence before a change, a little exploration, never the last option removed."""
+
+import msgspec
+import pytest
+
+from timmyd.core.choose import Choice, Leader
+
+
+def decide(leader: Leader, available: set[str] | None = None) -> Choice:
+    choice = leader.decide(available)
+    assert choice is not None
+    return choice
+
+
+def feed(leader: Leader, arm: str, good: int, bad: int, *, followed: bool = False) -> None:
+    for n in range(good + bad):
+        leader.learn(arm, ok=n >= bad, followed=followed)
+
+
+def test_no_options_no_choice() -> None:
+    assert Leader().decide() is None
+
+
+def test_too_few_executions_are_not_evaluated() -> None:
+    leader = Leader("ab", default="a")
+    feed(leader, "a", 10, 0)
+    assert not decide(leader).evaluated
+    feed(leader, "a", 20, 0)
+
+    assert decide(leader).evaluated
+
+
+def test_one_of_one_does_not_beat_ninety_nine_of_a_hundred() -> None:
+    leader = Leader("ab", default="a")
+    feed(leader, "a", 99, 1)
+    feed(leader, "b", 1, 0)
+
+    assert decide(leader).leader == "a"
+
+
+def test_a_clearly_better_option_takes_over_and_gets_nearly_all() -> None:
+    leader = Leader("ab", default="a")
+    feed(leader, "a", 30, 30)
+    feed(leader, "b", 60, 0)
+    choice = decide(leader)
+
+    assert choice.leader == "b"
+    assert 0.98 <= choice.weights["b"] < 1.0
+    assert sum(choice.weights.values()) == pytest.approx(1.0)
+    assert choice.low < choice.success
+
+
+def test_doubt_explores_more() -> None:
+    leader = Leader("ab", default="a")
+    feed(leader, "a", 20, 20)
+    feed(leader, "b", 4, 2)
+
+    assert decide(leader).weights["b"] == pytest.approx(0.3)
+
+
+def test_forbidden_exploration_publishes_one_option_but_still_leaves_a_failing_one() -> None:
+    leader = Leader("ab", default="a", exploration=0.0)
+    feed(leader, "a", 400, 0)
+    assert decide(leader).weights == {"a": 1.0}
+    feed(leader, "a", 0, 200)
+
+    assert decide(leader).weights == {"b": 1.0}
+
+
+def test_cost_decides_among_equals_only() -> None:
+    for bad, want in ((0, "cheap"), (20, "dear")):
+        leader = Leader(["cheap", "dear"], default="dear")
+        for n in range(200):
+            leader.learn("dear", ok=True, cost=1.0, latency_ms=4000.0)
+            leader.learn("cheap", ok=n % 100 >= bad, cost=0.1, latency_ms=900.0)
+        assert decide(leader).leader == want
+
+
+def test_a_blocked_leader_is_stood_in_for_and_comes_back() -> None:
+    leader = Leader("ab", default="a")
+    feed(leader, "a", 50, 0)
+    feed(leader, "b", 40, 10)
+
+    assert decide(leader, {"b"}).leader == "b"
+    assert decide(leader, set()).leader == "a"
+    assert decide(leader).leader == "a"
+
+
+def test_the_last_option_is_never_retired() -> None:
+    leader = Leader("ab", default="a")
+
+    assert leader.retire("a")
+    assert not leader.retire("b")
+    assert decide(leader).leader == "b"
+
+
+def test_hard_cases_sent_by_others_do_not_count_against_an_option() -> None:
+    leader = Leader("ab", default="a")
+    for n in range(600):
+        leader.learn("a", ok=n % 10 > 0, followed=True)
+        leader.learn("a", ok=n % 2 == 0)
+        leader.learn("b", ok=n % 5 > 0, followed=True)
+        leader.learn("b", ok=True)
+    choice = decide(leader)
+
+    assert choice.confounded
+    assert choice.leader == "a"
+
+
+def test_a_burst_of_one_session_weighs_less_than_many_sessions() -> None:
+    burst, many = Leader("a"), Leader("a")
+    for n in range(30):
+        burst.learn("a", ok=False, session="one")
+        many.learn("a", ok=False, session=f"s{n}")
+
+    assert burst.standing("a").samples < many.standing("a").samples / 3
+
+
+def test_a_restart_goes_on_bit_for_bit() -> None:
+    one = Leader("abc", default="b")
+    for n in range(150):
+        one.learn("abc"[n % 3], ok=n % 7 > 1, session=f"s{n // 4}", followed=n % 2 == 0)
+    two = Leader.load(one.dump())
+    for leader in (one, two):
+        leader.learn("a", ok=True, session="s37", cost=2.0)
+
+    assert decide(one) == decide(two)
+    assert one.dump() == two.dump()
+
+
+@pytest.mark.parametrize("data", [b"", b"\xc1", Leader("a").dump()[:-1]])
+def test_torn_state_is_refused(data: bytes) -> None:
+    with pytest.raises(msgspec.MsgspecError):
+        Leader.load(data)

@@ -1,0 +1,226 @@
+import os
+from collections.abc import Iterable
+from pathlib import Path
+
+import pytest
+
+from timmyd.checking import (
+    Finding,
+    check_daemon,
+    check_inotify,
+    check_policy,
+    check_settings,
+    check_state,
+)
+from timmyd.checking_homes import check_homes, watched_folders
+from timmyd.config import Settings
+from timmyd.engine import IntelligenceEngine
+from timmyd.house.recorder import Recorder
+from timmyd.service import hermes_kit
+from timmyd.service.inbox import Place
+from timmyd.service.lock import StateLock
+from timmyd.service.publisher import Publisher
+from timmyd.store.database import PatternDatabase
+
+NOW = 1_795_381_822.0
+LARGEST = 1 << 20
+
+
+def codes(findings: Iterable[Finding]) -> dict[str, str]:
+    return {finding.code: finding.severity for finding in findings}
+
+
+@pytest.fixture
+def state(tmp_path: Path) -> Path:
+    folder = tmp_path / "state"
+    database = PatternDatabase(folder / "db" / "timmy.db", clock=lambda: NOW)
+    engine = IntelligenceEngine(database, clock=lambda: NOW)
+    Publisher(engine, folder / "policy.json").publish(NOW, life_s=900.0)
+    database.close()
+    return folder
+
+
+def homes(place: Place, now: float = NOW) -> dict[str, str]:
+    return codes(check_homes([place], now=now, largest_bytes=LARGEST))
+
+
+def record(home: Path, house: str = "timmy") -> Path:
+    folder = home / "sessions" / "timmy"
+    recorder = Recorder(folder, house=house, kit="1", clock=lambda: NOW)
+    recorder.end("s", completed=True, interrupted=False)
+    file = folder / "s.jsonl"
+    os.utime(file, (NOW - 60, NOW - 60))
+    return file
+
+
+def test_a_healthy_state_has_nothing_wrong(state: Path) -> None:
+    found = codes([*check_state(Settings(), state), *check_policy(Settings(), state, now=NOW)])
+
+    assert found == {"database_whole": "fine", "policy_fresh": "fine"}
+
+
+def test_before_the_first_run_nothing_is_wrong_and_the_remedy_is_to_run(tmp_path: Path) -> None:
+    found = [
+        *check_state(Settings(), tmp_path / "none"),
+        *check_policy(Settings(), tmp_path / "none", now=NOW),
+    ]
+
+    assert codes(found) == {"state_missing": "note", "policy_missing": "note"}
+    assert all(finding.remedy and "timmyd run" in finding.remedy for finding in found)
+
+
+def test_settings_are_named(tmp_path: Path) -> None:
+    assert codes(check_settings(())) == {"settings_default": "fine"}
+    assert codes(check_settings((tmp_path / "a.toml",))) == {"settings_right": "fine"}
+
+
+def test_an_expired_policy_is_wrong_only_while_a_daemon_should_renew_it(state: Path) -> None:
+    later = NOW + 10_000
+    assert codes(check_policy(Settings(), state, now=later)) == {"policy_expired": "note"}
+
+    with StateLock(state):
+        assert codes(check_policy(Settings(), state, now=later)) == {"policy_expired": "wrong"}
+
+
+@pytest.mark.parametrize(
+    ("content", "code"),
+    [(b"{}", "policy_refused"), (b"torn{", "policy_refused"), (b"x" * 300_000, "policy_refused")],
+)
+def test_a_policy_that_no_house_would_use_is_wrong(state: Path, content: bytes, code: str) -> None:
+    (state / "policy.json").write_bytes(content)
+
+    assert codes(check_policy(Settings(), state, now=NOW))[code] == "wrong"
+
+
+def test_permissions_that_let_others_write_or_keep_houses_out_are_wrong(state: Path) -> None:
+    (state / "policy.json").chmod(0o662)
+    (state / "db").chmod(0o755)
+    state.chmod(0o777)
+
+    found = codes([*check_state(Settings(), state), *check_policy(Settings(), state, now=NOW)])
+
+    for code in ("policy_writable", "policy_hidden", "database_open", "state_writable"):
+        assert found[code] == "wrong"
+
+
+def test_a_damaged_database_is_wrong_and_names_the_way_back(state: Path) -> None:
+    (state / "db" / "timmy.db").write_bytes(b"not a database " * 1000)
+
+    found = {finding.code: finding for finding in check_state(Settings(), state)}
+
+    assert found["database_unusable"].severity == "wrong"
+    assert "db restore" in (found["database_unusable"].remedy or "")
+
+
+def test_a_daemon_is_down_alive_hanging_or_polling(state: Path) -> None:
+    assert codes(check_daemon(state, {}, now=NOW)) == {"daemon_down": "note"}
+
+    with StateLock(state):
+        assert codes(check_daemon(state, {"seen_at": NOW - 5}, now=NOW)) == {"daemon_alive": "fine"}
+        stale = {"seen_at": NOW - 500, "observer": "polling"}
+        assert codes(check_daemon(state, stale, now=NOW)) == {
+            "daemon_hangs": "wrong",
+            "daemon_polls": "note",
+        }
+
+
+@pytest.mark.parametrize(
+    ("watches", "instances", "code"),
+    [(100, 10, "inotify_room"), (3, 10, "inotify_full"), (100, 1, "inotify_full")],
+)
+def test_inotify_room_counts_what_the_users_processes_hold(
+    tmp_path: Path, watches: int, instances: int, code: str
+) -> None:
+    limits = tmp_path / "sys/fs/inotify"
+    limits.mkdir(parents=True)
+    (limits / "max_user_watches").write_text(f"{watches}\n")
+    (limits / "max_user_instances").write_text(f"{instances}\n")
+    process = tmp_path / "4711"
+    (process / "fd").mkdir(parents=True)
+    (process / "fdinfo").mkdir()
+    (process / "fd" / "3").symlink_to("anon_inode:inotify")
+    (process / "fdinfo" / "3").write_text("pos: 0\ninotify wd:1 ino:2\ninotify wd:2 ino:3\n")
+
+    assert list(codes(check_inotify(2, proc=tmp_path, uid=os.getuid()))) == [code]
+
+
+def test_limits_that_the_kernel_does_not_tell_are_a_note(tmp_path: Path) -> None:
+    assert codes(check_inotify(2, proc=tmp_path, uid=0)) == {"inotify_unknown": "note"}
+
+
+def test_a_home_that_is_not_there_yet_is_no_error(tmp_path: Path) -> None:
+    assert homes(Place(tmp_path / "none")) == {"home_missing": "note"}
+
+
+def test_a_home_with_the_kit_is_alive(tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    record(home)
+    hermes_kit.install(hermes_kit.plan_install(home))
+
+    found = homes(Place(home))
+
+    assert found["kit_installed"] == "fine"
+    assert found["telemetry_alive"] == "fine"
+    assert found["state_db_missing"] == "note"
+    assert "wrong" not in found.values()
+
+
+def test_a_silent_source_and_a_missing_kit_are_notes_with_a_remedy(tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    record(home)
+
+    findings = check_homes([Place(home)], now=NOW + 30 * 86_400, largest_bytes=LARGEST)
+
+    assert codes(findings)["telemetry_silent"] == "note"
+    remedy = next(finding.remedy for finding in findings if finding.code == "kit_missing")
+    assert remedy == f"timmyd hermes install --home {home}"
+
+
+def test_every_source_says_what_it_cannot_show(tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    record(home)
+    (home / "sessions" / "session_a.json").write_text("{}")
+
+    found = check_homes([Place(home)], now=NOW, largest_bytes=LARGEST)
+
+    words = [finding.words for finding in found if finding.code.endswith(("_alive", "_silent"))]
+    assert len(words) == 2
+    assert all("cannot show" in text for text in words)
+
+
+def test_a_claim_of_another_house_is_named(tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    record(home, house="ezra")
+
+    assert homes(Place(home, "timmy"))["house_contradicted"] == "note"
+    assert "house_contradicted" not in homes(Place(home, "ezra"))
+
+
+def test_a_database_of_hermes_that_cannot_be_read_is_wrong(tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    (home / "sessions").mkdir(parents=True)
+    (home / "state.db").write_bytes(b"not a database " * 1000)
+
+    found = homes(Place(home))
+
+    assert [code for code, severity in found.items() if severity == "wrong"]
+    assert all(code.startswith("state_db_") for code, sev in found.items() if sev == "wrong")
+
+
+def test_files_that_are_not_read_are_counted_by_reason(tmp_path: Path) -> None:
+    folder = tmp_path / "sessions"
+    folder.mkdir()
+    (folder / "session_x.json").symlink_to("/etc/hostname")
+
+    assert homes(Place(folder, is_home=False))["files_is_link"] == "wrong"
+
+
+def test_profiles_are_homes_of_their_own(tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    record(home)
+    record(home / "profiles" / "ezra", house="ezra")
+
+    found = check_homes([Place(home)], now=NOW, largest_bytes=LARGEST)
+
+    assert sum(finding.code == "home_found" for finding in found) == 2
+    assert watched_folders([Place(home)]) == 4

@@ -1,0 +1,220 @@
+"""`timmyd import`: what it takes, what it knew, what it could not read; stopped and run again."""
+
+import json
+import shutil
+import sqlite3
+from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from tests.contract.state_db_corpus import CORPUS, INGEST, NOW, counts, open_store, truth
+from timmyd.import_wanted import Progress, Report, recognise, split_house
+from timmyd.importing import import_paths
+from timmyd.store.database import PatternDatabase
+
+
+def run(
+    store: PatternDatabase,
+    *arguments: Path | str,
+    progress: Callable[[Progress], None] = lambda _progress: None,
+) -> Report:
+    return import_paths(
+        store,
+        INGEST,
+        [str(argument) for argument in arguments],
+        progress=progress,
+        clock=lambda: NOW,
+    )
+
+
+def make_home(folder: Path, case: str, *, database: bool = True) -> Path:
+    """A Hermes home as it stood at the end of a case: the last version of each snapshot."""
+    sessions = folder / "sessions"
+    sessions.mkdir(parents=True)
+    for version in sorted((CORPUS / case / "versions").iterdir()):
+        shutil.copy(version, sessions / version.name.partition("-")[2])
+    (sessions / "sessions.json").write_text("{}")
+    if database:
+        shutil.copy(CORPUS / case / "state.db", folder / "state.db")
+    return folder
+
+
+def export(case: str, target: Path) -> Path:
+    uri = f"{(CORPUS / case / 'state.db').as_uri()}?mode=ro&immutable=1"
+    with closing(sqlite3.connect(uri, uri=True)) as connection, target.open("w") as file:
+        connection.row_factory = sqlite3.Row
+        for session in connection.execute("SELECT * FROM sessions"):
+            rows = connection.execute(
+                "SELECT * FROM messages WHERE session_id = ? AND active = 1", (session["id"],)
+            )
+            file.write(
+                json.dumps({**dict(session), "messages": [dict(row) for row in rows]}) + "\n"
+            )
+    return target
+
+
+def test_a_home_is_taken_whole_and_each_call_once(tmp_path: Path) -> None:
+    home = make_home(tmp_path / "home", "c01_inplace_manual_short_after")
+    store = open_store()
+    report = run(store, home)
+    assert report.executions == 21
+    assert counts(store) == truth("c01_inplace_manual_short_after")
+    assert report.unread == []
+    assert report.ignored == 1
+
+
+def test_a_second_run_takes_nothing(tmp_path: Path) -> None:
+    home = make_home(tmp_path / "home", "c04_rotate_manual")
+    store = open_store()
+    first = run(store, home)
+    again = run(store, home)
+    assert (first.executions, again.executions) == (20, 0)
+    assert counts(store) == truth("c04_rotate_manual")
+
+
+def test_profiles_are_houses_of_their_own(tmp_path: Path) -> None:
+    home = make_home(tmp_path / "home", "x01_repeat_ids_and_calls")
+    make_home(home / "profiles" / "ezra", "y02_retry_same_id")
+    store = open_store()
+    run(store, home)
+    assert {house: len(run_of(store, house)) for house in store.houses()} == {"timmy": 9, "ezra": 2}
+
+
+def run_of(store: PatternDatabase, house: str) -> list[str]:
+    return [found.tool for found in store.executions_after(0, 1000) if found.house == house]
+
+
+def test_the_house_is_that_of_the_command_line_or_of_the_place(tmp_path: Path) -> None:
+    home = make_home(tmp_path / "home", "y02_retry_same_id")
+    ezra = make_home(tmp_path / "root" / "profiles" / "ezra", "s38_multi_turn")
+    store = open_store()
+    run(store, f"{home}=bezalel", ezra / "state.db")
+    assert sorted(store.houses()) == ["bezalel", "ezra"]
+
+
+def test_a_path_that_exists_as_it_stands_needs_no_house(tmp_path: Path) -> None:
+    odd = tmp_path / "a=b"
+    odd.mkdir()
+    assert split_house(str(odd)) == (odd, None)
+    assert split_house(f"{odd}=ezra") == (odd, "ezra")
+    with pytest.raises(ValueError, match="no name of a house"):
+        split_house(f"{tmp_path}/x=No House")
+
+
+def test_a_copy_of_a_database_elsewhere_is_known_again(tmp_path: Path) -> None:
+    home = make_home(tmp_path / "home", "s38_multi_turn")
+    copy = tmp_path / "backup" / "old-state.db"
+    copy.parent.mkdir()
+    shutil.copy(home / "state.db", copy)
+    store = open_store()
+    run(store, home)
+    report = run(store, copy)
+    assert (report.executions, report.duplicates) == (0, 6)
+    assert counts(store) == truth("s38_multi_turn")
+
+
+def test_an_export_is_read_alone_and_known_beside_its_home(tmp_path: Path) -> None:
+    file = export("s38_multi_turn", tmp_path / "export.jsonl")
+    alone = open_store()
+    assert run(alone, file).executions == 6
+    assert counts(alone) == truth("s38_multi_turn")
+    both = open_store()
+    run(both, make_home(tmp_path / "home", "s38_multi_turn"))
+    assert run(both, file).executions == 0
+    late = open_store()
+    run(late, file)
+    assert run(late, file).executions == 0
+
+
+def test_a_single_snapshot_and_a_folder_of_sessions_are_taken(tmp_path: Path) -> None:
+    home = make_home(tmp_path / "home", "s01_terminal_exit_codes", database=False)
+    snapshot = next((home / "sessions").glob("session_*.json"))
+    store = open_store()
+    assert run(store, snapshot).executions == 11
+    assert run(store, home).executions == 0
+    folder = open_store()
+    assert run(folder, home / "sessions").executions == 11
+
+
+def test_what_cannot_be_read_is_said_and_the_rest_goes_on(tmp_path: Path) -> None:
+    (tmp_path / "text.db").write_text("no database")
+    (tmp_path / "torn.db").write_bytes((CORPUS / "b01_branch" / "state.db").read_bytes()[:9000])
+    (tmp_path / "bad" / "sessions").mkdir(parents=True)
+    (tmp_path / "bad" / "sessions" / "session_x.json").write_text(
+        '{"session_id": "x", "messages": ['
+    )
+    (tmp_path / "bad" / "state.db").write_bytes(b"SQLite format 3\0" + b"\xff" * 5000)
+    broken = export("y02_retry_same_id", tmp_path / "broken.jsonl")
+    broken.write_text(broken.read_text() + '{"id": "torn", "messa\n')
+    good = make_home(tmp_path / "good", "y02_retry_same_id")
+    store = open_store()
+    report = run(
+        store, tmp_path / "text.db", tmp_path / "torn.db", tmp_path / "bad", broken, good,
+        tmp_path / "nowhere",
+    )  # fmt: skip
+    assert counts(store) == truth("y02_retry_same_id")  # in the export and in the home, once
+    found = {(unread.path.name, unread.code) for unread in report.unread}
+    assert found >= {("torn.db", "torn"), ("session_x.json", "torn"), ("nowhere", "vanished")}
+    assert ("broken.jsonl", "torn") in found or ("broken.jsonl", "not_json") in found
+    assert any(name == "state.db" for name, _ in found)
+
+
+def test_the_progress_goes_forward_to_the_end(tmp_path: Path) -> None:
+    home = make_home(tmp_path / "home", "c01_inplace_manual_short_after")
+    steps: list[Progress] = []
+    run(open_store(), home, progress=steps.append)
+    assert [step.done_bytes for step in steps] == sorted(step.done_bytes for step in steps)
+    assert steps[-1].done_bytes == steps[-1].total_bytes > 0
+    assert steps[-1].left_s == 0.0
+    assert steps[-1].executions == 21
+
+
+def test_stopping_between_batches_loses_nothing(tmp_path: Path) -> None:
+    home = make_home(tmp_path / "home", "c08_compress_resume")
+    store = open_store()
+
+    def stop(_progress: Progress) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run(store, home, progress=stop)
+    run(store, home)
+    assert counts(store) == truth("c08_compress_resume")
+
+
+def test_old_history_keeps_its_own_times(tmp_path: Path) -> None:
+    home = make_home(tmp_path / "home", "s01_terminal_exit_codes")
+    store = open_store()
+    run(store, home)
+    assert all(
+        NOW - 2 * 86_400 < found.at < NOW - 86_400 for found in store.executions_after(0, 99)
+    )
+
+
+def test_what_a_path_holds_is_recognised(tmp_path: Path) -> None:
+    home = make_home(tmp_path / "home", "y02_retry_same_id")
+    renamed = tmp_path / "renamed.bin"
+    shutil.copy(home / "state.db", renamed)
+    kinds = [
+        recognise(path).kind
+        for path in (
+            home, home / "sessions", renamed, export("y02_retry_same_id", tmp_path / "e.jsonl"),
+            next((home / "sessions").glob("session_*")),
+        )
+    ]  # fmt: skip
+    assert kinds == ["home", "sessions", "state_db", "export", "file"]
+
+
+@pytest.mark.parametrize("first", ["export", "copy", "home"])
+def test_it_does_not_matter_which_comes_first(first: str, tmp_path: Path) -> None:
+    case = "c04_rotate_manual"
+    home = make_home(tmp_path / "home", case)
+    copy = tmp_path / "backup" / "state.db"
+    copy.parent.mkdir()
+    shutil.copy(home / "state.db", copy)
+    things = {"export": export(case, tmp_path / "e.jsonl"), "copy": copy, "home": home}
+    store = open_store()
+    run(store, things.pop(first), *things.values())
+    assert counts(store) == truth(case)

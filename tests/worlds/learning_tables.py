@@ -1,0 +1,251 @@
+"""The tables of prediction, choice and breakers: one row a figure, ours beside its bar."""
+
+import math
+from concurrent.futures import ProcessPoolExecutor
+from statistics import fmean, median, stdev
+from typing import Final, NamedTuple
+
+from tests.worlds import breaker_world, predict_world
+from tests.worlds.breaker_world import BreakerWorld
+from tests.worlds.choice_world import ChoiceWorld
+from tests.worlds.predict_world import PredictWorld
+from timmyd.core.calls import Call
+from timmyd.core.choose import Leader
+from timmyd.core.predict import Predictor
+from timmyd.house.breaker import CLOSED, OPEN, Breaker
+
+Row = tuple[str, str, str, str, str, str]
+"""Table, world, figure, ours, bar, verdict."""
+
+REGRET_WORLDS: Final = (
+    "stationary", "bad_default", "close", "swap", "riser", "dip_recover", "many_arms",
+)  # fmt: skip
+BREAKER_BARS: Final = {  # false opens, % of failures let through, % of good calls lost
+    "f .02 icc 0": (0.0, 19, 0.22), "f .05 icc .2": (0.2, 19, 0.22),
+    "f .15 icc .3": (5.6, 18, 0.81), "f .30 icc .3": (15, 20, 2.5),
+    "f .45 icc .3": (13, 31, 3.9), "outage = 70 % failures": (0.2, 47, 0.71),
+    ".5 calls/s": (0.0, 3, 0.56), ".005 calls/s": (0.1, 49, 0.30),
+}  # fmt: skip
+
+
+class Excess(NamedTuple):
+    """Beyond the oracle, x 1000: Brier, log loss; and the calibration error."""
+
+    brier: float
+    log_loss: float
+    calibration: float
+
+
+def log_loss(p: float, ok: bool) -> float:
+    sure = min(0.999, max(0.001, p))
+    return -math.log(sure if ok else 1.0 - sure)
+
+
+def calibration_error(pairs: list[tuple[float, bool]], bins: int = 15) -> float:
+    """Mean gap between said and observed over bins of equal size."""
+    pairs, n = sorted(pairs), len(pairs)
+    parts = (pairs[i * n // bins : (i + 1) * n // bins] for i in range(bins))
+    return sum(abs(sum(p - ok for p, ok in part)) for part in parts) / n
+
+
+def predict_run(job: tuple[str, int, int]) -> Excess:
+    """Predict each tick's calls from the state before it, then learn them."""
+    name, seed, n = job
+    world, model = PredictWorld.preset(name, seed, n), Predictor()
+    brier = loss = 0.0
+    pairs: list[tuple[float, bool]] = []
+    while not world.done():
+        batch = world.step()
+        for e in batch:
+            call = Call(e.tool, e.house, e.params, None, e.model, e.task_type, e.hour)
+            p = model.expect(call)
+            pairs.append((p, e.ok))
+            brier += (p - e.ok) ** 2 - (e.p_true - e.ok) ** 2
+            loss += log_loss(p, e.ok) - log_loss(e.p_true, e.ok)
+        for e in batch:
+            model.learn(
+                e.tool, e.house, ok=e.ok, at=e.at, signature=e.params, model=e.model,
+                task=e.task_type, hour=e.hour,
+            )  # fmt: skip
+    count = len(pairs)
+    return Excess(1000 * brier / count, 1000 * loss / count, 1000 * calibration_error(pairs))
+
+
+class Chosen(NamedTuple):
+    """Regret in percentage points, ticks to recover after each change, changes of the leader."""
+
+    regret: float
+    recovery: tuple[float, ...]
+    flips: int
+
+
+def drive(world: ChoiceWorld, leader: Leader) -> Chosen:
+    """Publish each tick; recovered: over 100 ticks the best has more than 60 % of the weight."""
+    changed = [at for at, _ in world.changes]
+    recovered: dict[int, float] = {}
+    recent: list[float] = []
+    regret, followers, flips, last = 0.0, 0, 0, ""
+    while not world.done():
+        choice = leader.decide()
+        assert choice is not None
+        flips += last not in ("", choice.leader)
+        last, tick = choice.leader, world.t
+        batch = world.step({"model": {world.task: choice.weights}})
+        if tick in changed:
+            recent = []
+        recent = [*recent[-99:], choice.weights.get(world.best, 0.0)]
+        since = max((at for at in changed if at <= tick), default=-1)
+        if since >= 0 and since not in recovered and len(recent) == 100 and sum(recent) >= 60:
+            recovered[since] = tick - since - 99
+        for e in batch:
+            if e.followed:
+                followers += 1
+                regret += world.p[world.best] - world.p[e.model]
+            leader.learn(
+                e.model, ok=e.ok, session=str(e.session), followed=e.followed,
+                latency_ms=e.latency_ms, cost=e.cost,
+            )  # fmt: skip
+    ticks = tuple(recovered.get(at, math.inf) for at in changed)
+    return Chosen(100 * regret / max(1, followers), ticks, flips)
+
+
+def choice_run(job: tuple[str, int]) -> Chosen:
+    name, seed = job
+    if name == "A/A":
+        equal = dict.fromkeys("abcd", 0.85)
+        world = ChoiceWorld(seed, equal, n_ticks=10_000, ignore=dict.fromkeys("abcd", 1.0))
+    else:
+        world = ChoiceWorld.preset(name, seed)
+    return drive(world, Leader(world.names))
+
+
+class Broken(NamedTuple):
+    """What a breaker did: rates in their tables' units; times and calls of each outage."""
+
+    false_opens: float
+    let_through: float
+    lost: float
+    calls_to_open: list[int]
+    s_to_open: list[float]
+    s_to_close: list[float]
+
+
+def breaker_run(job: tuple[str, int]) -> Broken:
+    """Let each call ask; count what was let through, lost, opened without an outage."""
+    world = BreakerWorld.preset(*job)
+    calls, outages, breaker = world.calls(), world.outages(), Breaker()
+    i = false = lost = let = bad = 0
+    met: dict[int, int] = {}
+    opened: dict[int, tuple[int, float]] = {}
+    closed: dict[int, float] = {}
+    before = CLOSED
+    for at, session, ok, down in calls:
+        allowed = breaker.allows(at).allowed
+        while i < len(outages) and outages[i][1] < at:
+            i += 1
+        if down:
+            met[i] = met.get(i, 0) + 1
+            bad += not ok
+        if allowed:
+            breaker.record(at, "ok" if ok else "error", str(session))
+            let += down and not ok
+        elif ok:
+            lost += 1
+        if breaker.state == OPEN and before == CLOSED:
+            if down:
+                opened.setdefault(i, (met[i], at - outages[i][0]))
+            elif not (i > 0 and at - outages[i - 1][1] < 60):
+                false += 1
+        over = i - 1
+        if breaker.state == CLOSED and before != CLOSED and not down and over in opened:
+            closed.setdefault(over, at - outages[over][1])
+        before = breaker.state
+    good = sum(call.ok for call in calls)
+    return Broken(
+        1e4 * false / len(calls), 100 * let / max(1, bad), 100 * lost / max(1, good),
+        [n for n, _ in opened.values()], [s for _, s in opened.values()], list(closed.values()),
+    )  # fmt: skip
+
+
+def figures_of(run: Broken) -> tuple[list[int], list[float], list[float]]:
+    return run.calls_to_open, run.s_to_open, run.s_to_close
+
+
+def verdict(ours: float, bar: float) -> str:
+    return "ok" if ours <= bar else "MISSED"
+
+
+def prediction_table(seeds: int, n: int, workers: int, first: int = 0) -> list[Row]:
+    """Excess over the oracle in ten worlds; the bars are on the means."""
+    jobs = [(name, first + s, n) for name in predict_world.PRESETS for s in range(seeds)]
+    with ProcessPoolExecutor(workers) as pool:
+        runs = list(pool.map(predict_run, jobs))
+    rows: list[Row] = []
+    for k, name in enumerate(predict_world.PRESETS):
+        part = runs[k * seeds : (k + 1) * seeds]
+        b, ll, ce = (fmean(run[i] for run in part) for i in range(3))
+        said = f"{b:.1f} / {ll:.1f} / {ce:.1f}"
+        rows.append(("prediction", name, "excess Brier / log loss / calibration", said, "", ""))
+    for i, (figure, bar) in enumerate((("Brier", 22.8), ("log loss", 64), ("calibration", 18))):
+        ours = fmean(run[i] for run in runs)
+        rows.append(
+            ("prediction", "mean of ten", figure, f"{ours:.1f}", f"{bar}", verdict(ours, bar))
+        )
+    return rows
+
+
+def choice_table(seeds: int, workers: int, first: int = 700) -> list[Row]:
+    """Regret of those who follow, recovery, flips among equals, confounded non-followers."""
+    names = (*REGRET_WORLDS, "confounded", "A/A")
+    jobs = [(name, first + s) for name in names for s in range(seeds)]
+    with ProcessPoolExecutor(workers) as pool:
+        runs = list(pool.map(choice_run, jobs))
+    by = {name: runs[k * seeds : (k + 1) * seeds] for k, name in enumerate(names)}
+    regret = {name: fmean(run.regret for run in by[name]) for name in names}
+    rows: list[Row] = [
+        ("choice", name, "regret, points", f"{regret[name]:.2f}", "", "") for name in REGRET_WORLDS
+    ]
+    mean = fmean(regret[name] for name in REGRET_WORLDS)
+    flips = fmean(run.flips for run in by["A/A"])
+    worst = max(run.recovery[0] for run in by["swap"])
+    for world, figure, ours, bar in (
+        ("mean of seven", "regret, points", mean, 1.69),
+        ("confounded", "regret, points", regret["confounded"], 0.7),
+        ("A/A", "flips in 10,000 ticks", flips, 5.0),
+        ("swap", "slowest recovery, ticks", worst, 950.0),
+    ):
+        rows.append(("choice", world, figure, f"{ours:.2f}", f"{bar:g}", verdict(ours, bar)))
+    return rows
+
+
+def breaker_table(seeds: int, workers: int, first: int = 50) -> list[Row]:
+    """Against the figures of the reference on the same seeds, within two standard errors."""
+    jobs = [(name, first + s) for name in breaker_world.PRESETS for s in range(seeds)]
+    with ProcessPoolExecutor(workers) as pool:
+        runs = list(pool.map(breaker_run, jobs))
+    rows: list[Row] = []
+    for k, name in enumerate(breaker_world.PRESETS):
+        part = runs[k * seeds : (k + 1) * seeds]
+        figures = ("false opens in 10,000", "% of failures let through", "% of good calls lost")
+        for i, figure in enumerate(figures):
+            values = [(run.false_opens, run.let_through, run.lost)[i] for run in part]
+            ours, bar = fmean(values), BREAKER_BARS[name][i]
+            error = 2 * stdev(values) / seeds**0.5
+            rows.append(
+                ("breakers", name, figure, f"{ours:.2f}", f"{bar:g} (+{error:.2f})",
+                 verdict(ours, bar + error))
+            )  # fmt: skip
+        seen = [[float(x) for run in part for x in figures_of(run)[i]] for i in range(3)]
+        times = [median(values) if values else math.nan for values in seen]
+        said = f"{times[0]:.0f} / {times[1]:.0f} / {times[2]:.0f}"
+        rows.append(("breakers", name, "calls / s to open / s to close", said, "", ""))
+    return rows
+
+
+def rows(*, quick: bool, workers: int = 2) -> list[Row]:
+    """All rows; quick: fewer seeds and shorter streams, so that bars are only indicative."""
+    return [
+        *prediction_table(1 if quick else 4, 8000 if quick else 20_000, workers),
+        *choice_table(2 if quick else 8, workers),
+        *breaker_table(3 if quick else 6, workers),
+    ]

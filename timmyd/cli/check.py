@@ -1,0 +1,88 @@
+"""`check`: what is wrong or could be better, and what to do about it."""
+
+import json
+import os
+from collections.abc import Iterable, Iterator
+
+import typer
+
+from timmyd.checking import (
+    Finding,
+    check_daemon,
+    check_inotify,
+    check_policy,
+    check_settings,
+    check_state,
+    wrong,
+)
+from timmyd.checking_homes import check_homes, watched_folders
+from timmyd.cli.options import ConfigOption, JsonOption, StateOption
+from timmyd.cli.output import FAILED, WRONG_SETTINGS, print_json, say
+from timmyd.cli.where import Context, context, places
+from timmyd.clock import now as wall_clock
+from timmyd.errors import ConfigError, StoreError
+from timmyd.service.logs import printable
+from timmyd.store.database import PatternDatabase
+
+_SIGNS = {"fine": "ok  ", "note": "note", "wrong": "FAIL"}
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command()(check)
+
+
+def check(
+    *, config: ConfigOption = None, state: StateOption = None, as_json: JsonOption = False
+) -> None:
+    """Settings, state, policy, Hermes homes and their sources; status 1 if something is wrong."""
+    try:
+        found = context(config, state)
+    except ConfigError as error:
+        findings = [
+            wrong("settings_wrong", one.place, one.message, one.hint or "correct the settings")
+            for one in error.problems
+        ]
+        _print(findings, as_json=as_json)
+        raise typer.Exit(WRONG_SETTINGS) from None
+    findings = list(_look(found))
+    _print(findings, as_json=as_json)
+    if any(finding.severity == "wrong" for finding in findings):
+        raise typer.Exit(FAILED)
+
+
+def _look(found: Context) -> Iterator[Finding]:
+    now = wall_clock()
+    where = places(found.settings)
+    yield from check_settings(found.paths)
+    yield from check_state(found.settings, found.state)
+    yield from check_policy(found.settings, found.state, now=now)
+    yield from check_daemon(found.state, _status(found), now=now)
+    yield from check_inotify(watched_folders(where), uid=os.geteuid())
+    yield from check_homes(where, now=now, largest_bytes=found.settings.files.largest_bytes)
+
+
+def _status(found: Context) -> dict[str, object]:
+    """What the daemon said of itself; nothing where the database cannot tell."""
+    try:
+        database = PatternDatabase(found.database, read_only=True)
+    except StoreError:
+        return {}
+    try:
+        known = json.loads(database.state("status") or b"{}")
+        return known if isinstance(known, dict) else {}
+    except StoreError:
+        return {}
+    finally:
+        database.close()
+
+
+def _print(findings: Iterable[Finding], *, as_json: bool) -> None:
+    if as_json:
+        print_json(list(findings))
+        return
+    for finding in findings:
+        sign = _SIGNS[finding.severity]
+        say(f"{sign}  {finding.code}: {printable(finding.place)}: {printable(finding.words)}")
+        if finding.remedy is not None:
+            say(f"      -> {printable(finding.remedy)}")

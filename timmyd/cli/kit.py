@@ -1,0 +1,143 @@
+"""`hermes install | status | uninstall`: the house kit in a Hermes home."""
+
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from timmyd.cli.options import JsonOption, YesOption
+from timmyd.cli.output import FAILED, UsageError, complain, is_terminal, print_json, say
+from timmyd.cli.where import default_home
+from timmyd.clock import now
+from timmyd.core.model import iso
+from timmyd.service import hermes_kit
+from timmyd.service.hermes_kit import KitStatus
+from timmyd.service.logs import printable
+
+_DAY_S = 86_400.0
+
+HomeOption = Annotated[
+    Path | None, typer.Option("--home", help="The Hermes home; by default ~/.hermes.")
+]
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands."""
+    hermes = typer.Typer(
+        help="The house kit in a Hermes home: install, status, uninstall.", no_args_is_help=True
+    )
+    hermes.command()(install)
+    hermes.command()(status)
+    hermes.command()(uninstall)
+    app.add_typer(hermes, name="hermes")
+
+
+def install(
+    *,
+    house: Annotated[
+        str | None,
+        typer.Option("--house", help="The house's name; by default the profile's, else timmy."),
+    ] = None,
+    mode: Annotated[
+        str | None, typer.Option("--mode", help="simple, intelligent (default) or sovereign.")
+    ] = None,
+    home: HomeOption = None,
+    yes: YesOption = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Put the house kit into a Hermes home, or bring it up to date; shows the changes and asks."""
+    plan = hermes_kit.plan_install(_home(home), house=house, mode=mode)
+    if not as_json:
+        for change in plan.changes:
+            say(printable(change))
+    if not yes and not _agreed():
+        complain("nothing was changed")
+        raise typer.Exit(FAILED)
+    done = hermes_kit.install(plan)
+    if as_json:
+        print_json({"changes": list(plan.changes), **_as_dict(done)})
+    else:
+        say("done; Hermes loads it with its next session")
+
+
+def status(*, home: HomeOption = None, as_json: JsonOption = False) -> None:
+    """How the kit is in a Hermes home and in its profiles."""
+    found = [hermes_kit.status(path) for path in hermes_kit.homes(_home(home))]
+    if as_json:
+        print_json([_as_dict(one) for one in found])
+        return
+    if not found:
+        say(f"there is no Hermes home at {_home(home)}")
+    for one in found:
+        _print(one)
+
+
+def uninstall(
+    *,
+    home: HomeOption = None,
+    yes: YesOption = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Take the kit out of a Hermes home: config.yaml gets its own bytes back. Telemetry stays."""
+    where = _home(home)
+    there = hermes_kit.status(where).kit is not None
+    if there and not as_json:
+        say(f"remove {where / 'plugins' / hermes_kit.PLUGIN} and its line in config.yaml")
+    if there and not yes and not _agreed():
+        complain("nothing was changed")
+        raise typer.Exit(FAILED)
+    done = hermes_kit.uninstall(where)
+    if as_json:
+        print_json({"home": str(where), "done": list(done)})
+        return
+    for line in done or (f"the kit is not in {where}",):
+        say(printable(line))
+
+
+def _home(home: Path | None) -> Path:
+    return (default_home() if home is None else home).absolute()
+
+
+def _agreed() -> bool:
+    """Ask; where nobody can answer, `--yes` is needed.
+
+    Raises:
+        UsageError: Nobody can answer.
+    """
+    if not (sys.stdin.isatty() and is_terminal()):
+        raise UsageError("nobody is there to ask\n  hint: say --yes")
+    return typer.confirm("Go on?", default=True)
+
+
+def _as_dict(one: KitStatus) -> dict[str, Any]:
+    return {
+        "home": str(one.home),
+        "house": one.house,
+        "mode": one.mode,
+        "kit": one.kit,
+        "current": one.current,
+        "enabled": one.enabled,
+        "hermes": one.hermes,
+        "telemetry_files": one.telemetry_files,
+        "last_at": iso(one.last_at),
+    }
+
+
+def _print(one: KitStatus) -> None:
+    say(f"{printable(one.home)}: Hermes {printable(one.hermes or 'not found')}")
+    if one.kit is None:
+        say("  the house kit is not installed; timmyd hermes install puts it there")
+        return
+    parts = [f"house kit {printable(one.kit)}", f"house {printable(one.house)}, mode {one.mode}"]
+    if not one.current:
+        parts.append("not this version's: timmyd hermes install brings it up to date")
+    parts.append(
+        {True: "enabled", False: "not enabled", None: "config.yaml cannot be read"}[one.enabled]
+    )
+    say(f"  {'; '.join(parts)}")
+    if one.last_at is None:
+        say("  it has not written yet")
+    else:
+        days = (now() - one.last_at) / _DAY_S
+        say(f"  {one.telemetry_files} files of telemetry, the last written {days:.1f} days ago")

@@ -1,0 +1,141 @@
+"""What `timmyd import` is given and what it answers: paths and whose they are, progress, a report."""
+
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import Final, NamedTuple
+
+import msgspec
+
+from timmyd.errors import SessionError
+from timmyd.service.inbox import house_of_profile
+from timmyd.service.state_db_file import FILE_NAME
+from timmyd.sources import export
+
+SESSIONS: Final = "sessions"
+
+_SQLITE: Final = b"SQLite format 3\0"
+_HOUSE: Final = "timmy"
+
+
+class Progress(NamedTuple):
+    """How far an import is.
+
+    Attributes:
+        path: What is being read.
+        done_bytes: Of `total_bytes`, over all that was asked for; a database counts by its rows.
+        executions: Counted for the first time so far.
+        rate: Executions a second so far.
+        left_s: Seconds to the end at this rate, None while that cannot be said.
+    """
+
+    path: Path
+    done_bytes: int
+    total_bytes: int
+    executions: int
+    rate: float
+    left_s: float | None
+
+
+class Unread(NamedTuple):
+    """What could not be read, and why."""
+
+    path: Path
+    code: str
+    words: str
+
+
+class Report(msgspec.Struct, kw_only=True):
+    """What came of an import.
+
+    Attributes:
+        executions: Taken: counted for the first time.
+        duplicates: Known already.
+        amended: Known, and answered or known better now.
+        too_old: Rows older than anything is kept.
+        files: How many files were read.
+        ignored: How many are none of the sources.
+        by_source: Executions taken by source.
+        unread: What could not be read and why.
+    """
+
+    executions: int = 0
+    duplicates: int = 0
+    amended: int = 0
+    too_old: int = 0
+    files: int = 0
+    ignored: int = 0
+    by_source: dict[str, int] = msgspec.field(default_factory=dict)
+    unread: list[Unread] = msgspec.field(default_factory=list)
+
+
+class Wanted(NamedTuple):
+    """One path of the command line: what it is, and whose."""
+
+    path: Path
+    kind: str
+    house: str
+    size_bytes: int
+
+
+def split_house(argument: str) -> tuple[Path, str | None]:
+    """`PATH` or `PATH=HOUSE`; a path that exists as it stands wins.
+
+    Raises:
+        ValueError: The house is no name of a house.
+    """
+    whole = Path(argument)
+    head, mark, house = argument.rpartition("=")
+    if not mark or not head or whole.exists():
+        return whole, None
+    if house_of_profile(house) != house:
+        message = f"{house!r} is no name of a house: up to 32 of a-z, 0-9, _ and -"
+        raise ValueError(message)
+    return Path(head), house
+
+
+def recognise(path: Path, house: str | None = None) -> Wanted:
+    """What a path holds: `home`, `sessions`, `state_db`, `export` or `file`.
+
+    Raises:
+        SessionError: There is nothing there, or it cannot be read.
+    """
+    path = path.absolute()
+    whose = house or _house_of(path)
+    try:
+        if path.is_dir():
+            kind = "home" if _is_home(path) else "sessions"
+            return Wanted(path, kind, whose, sum(_sizes(path, kind)))
+        with path.open("rb") as file:
+            head = file.readline(export.LONGEST_LINE)
+        size = path.stat().st_size
+    except OSError as error:
+        code = "vanished" if isinstance(error, FileNotFoundError) else "unreadable"
+        raise SessionError(code, "file", error.strerror or "cannot be read") from error
+    if head.startswith(_SQLITE) or path.name == FILE_NAME:
+        return Wanted(path, "state_db", whose, size)
+    if path.suffix == ".jsonl" and export.is_export(head):
+        return Wanted(path, "export", whose, size)
+    return Wanted(path, "file", whose, size)
+
+
+def _is_home(path: Path) -> bool:
+    return (path / FILE_NAME).exists() or (path / SESSIONS).is_dir()
+
+
+def _sizes(path: Path, kind: str) -> Iterator[int]:
+    patterns = (FILE_NAME, "sessions/*", "sessions/timmy/*") if kind == "home" else ("*", "timmy/*")
+    deeper = [f"profiles/*/{pattern}" for pattern in patterns] if kind == "home" else []
+    for pattern in (*patterns, *deeper):
+        for file in path.glob(pattern):
+            with suppress(OSError):
+                if file.is_file():
+                    yield file.stat().st_size
+
+
+def _house_of(path: Path) -> str:
+    """CONTRACT §1: the house of the profile that a path lies in."""
+    for folder, parent in zip(path.parts[1:], path.parts, strict=False):
+        if parent == "profiles":
+            return house_of_profile(folder) or _HOUSE
+    return _HOUSE

@@ -1,0 +1,301 @@
+"""`timmyd import`: history out of session folders, `state.db` files and exports; can be stopped and run again."""
+
+import os
+from collections import ChainMap
+from collections.abc import Callable, Iterable
+from itertools import islice
+from pathlib import Path
+from typing import Final
+
+from timmyd import __version__
+from timmyd.clock import Clock, monotonic, now as wall_clock
+from timmyd.core.identity import hash_text
+from timmyd.errors import SessionError
+from timmyd.import_wanted import SESSIONS, Progress, Report, Unread, Wanted, recognise, split_house
+from timmyd.ingest import Ingest, Origin
+from timmyd.ingest_rows import RowIngest
+from timmyd.service.files import open_home
+from timmyd.service.inbox import Inbox, Looks, Place
+from timmyd.service.logs import silent
+from timmyd.service.metrics import Metrics
+from timmyd.service.reading import Reader
+from timmyd.service.state_db_file import FILE_NAME, StateDb
+from timmyd.service.state_dbs import StateDbs
+from timmyd.sources import TELEMETRY_FOLDER, export
+from timmyd.sources.state_db import READ_S
+from timmyd.sources.state_db_rows import SessionRow
+from timmyd.store.batch import NO_HOME, Batch
+from timmyd.store.database import PatternDatabase
+
+SLICE_S: Final = 0.25
+"""How long one batch may take; between two of them another process can write, and we can be stopped."""
+
+_LARGEST_BYTES: Final = 256 * 1024 * 1024
+_LARGEST_EXPORT_BYTES: Final = 16 * 1024 * 1024 * 1024
+_EXPORTED_A_BATCH: Final = 64
+_FIRST_ROWS: Final = 200
+
+
+class _Tally(Metrics):
+    """Counts what was known already."""
+
+    def __init__(self) -> None:
+        super().__init__(__version__)
+        self.known = 0
+
+    def duplicates(self, source: str, count: int) -> None:  # noqa: ARG002 - the base's
+        self.known += count
+
+
+class Importer:
+    """Imports what it is given, one thing after the other."""
+
+    def __init__(
+        self,
+        database: PatternDatabase,
+        ingest: Ingest,
+        *,
+        progress: Callable[[Progress], None] = lambda _progress: None,
+        clock: Clock = wall_clock,
+    ) -> None:
+        """Prepare.
+
+        Args:
+            database: Where to; another process may write to it as well.
+            ingest: With the settings.
+            progress: Called after each batch; raising from it stops the import, nothing is lost.
+            clock: Nothing is recorded later than what it gives, Unix seconds.
+        """
+        self.database = database
+        self.ingest = ingest
+        self.rows = RowIngest(ingest)
+        self.clock = clock
+        self.report = Report()
+        self._tell = progress
+        self._tally = _Tally()
+        self._began = monotonic()
+        self._done = 0
+        self._total = 0
+
+    def run(self, wanted: Iterable[Wanted]) -> Report:
+        """Import all of it; what cannot be read is reported, the rest goes on.
+
+        Raises:
+            StoreError: Our own database cannot be written; what was committed stands.
+        """
+        things = list(wanted)
+        self._total = sum(thing.size_bytes for thing in things)
+        for thing in things:
+            steps = {
+                "home": self._home,
+                "sessions": self._folder,
+                "state_db": self._state_db,
+                "export": self._export,
+                "file": self._file,
+            }
+            before = self._done
+            steps[thing.kind](thing)
+            self._done = before + thing.size_bytes
+            self._say(thing.path, 0)
+        self.report.duplicates += self._tally.known
+        self._tally.known = 0
+        return self.report
+
+    # -------------------------------------------------------------------- kinds
+    def _home(self, thing: Wanted) -> None:
+        place = Place(thing.path, thing.house)
+        self._follow(self._state_dbs([place]), thing)
+        self._read(place, thing)
+
+    def _folder(self, thing: Wanted) -> None:
+        self._read(Place(thing.path, thing.house, is_home=False), thing)
+
+    def _file(self, thing: Wanted) -> None:
+        folder = thing.path.parent
+        if folder.name == TELEMETRY_FOLDER:
+            folder = folder.parent
+        if folder.name == SESSIONS:
+            self._read(Place(folder.parent, thing.house), thing, only=thing.path)
+        else:
+            self._read(Place(folder, thing.house, is_home=False), thing, only=thing.path)
+
+    def _state_db(self, thing: Wanted) -> None:
+        path = thing.path
+        file = StateDb(Place(path.parent, thing.house), path.parent, thing.house, (), path.name)
+        if path.name != FILE_NAME or not (path.parent / SESSIONS).is_dir():
+            file.home_key = NO_HOME
+        file.reopen()
+        try:
+            first, _ = file.read(read_s=READ_S, rows=_FIRST_ROWS)
+            with self.database.batch() as batch:
+                file.home_key = self._home_of(batch, first.sessions, file.home_key)
+        except SessionError:
+            pass  # the same comes again where it is reported
+        dbs = self._state_dbs([])
+        dbs.add(file)
+        self._follow(dbs, thing)
+
+    def _state_dbs(self, places: list[Place]) -> StateDbs:
+        return StateDbs(
+            places, self.database, self.rows,
+            log=silent(), metrics=self._tally, clock=self.clock, settle_s=0.0,
+        )  # fmt: skip
+
+    def _follow(self, dbs: StateDbs, thing: Wanted) -> None:
+        """Read databases to their ends."""
+        dbs.find()
+        before = self._done
+        try:
+            while True:
+                step = dbs.look(SLICE_S)
+                if step.files:
+                    self._count("state_db", step.executions, step.amended)
+                    shares = (
+                        thing.size_bytes * (file.cursor.last_id / max(1, file.highest_id))
+                        for file in dbs.files.values()
+                        if file.cursor is not None
+                    )
+                    self._say(thing.path, min(thing.size_bytes, int(sum(shares))))
+                elif not dbs.backlog:
+                    break
+            for finding in dbs.findings():
+                if finding.code not in {"ok", "newer_schema", "reading"} and (
+                    finding.code != "missing" or thing.kind == "state_db"
+                ):
+                    self.report.unread.append(Unread(finding.path, finding.code, finding.words))
+            self.report.files += sum(file.highest_id > 0 for file in dbs.files.values())
+            self.report.too_old += dbs.too_old
+        finally:
+            self._done = before
+            dbs.close()
+
+    def _read(self, place: Place, thing: Wanted, *, only: Path | None = None) -> None:
+        """Read the files of a folder of sessions, or one of them."""
+        inbox = Inbox(
+            [place],
+            Looks(self.database.file_looks()),
+            largest_bytes=_LARGEST_BYTES,
+            settle_s=0.0,
+        )
+        reader = Reader(
+            self.database, self.ingest, inbox,
+            log=silent(), metrics=self._tally, clock=self.clock, largest_bytes=_LARGEST_BYTES,
+        )  # fmt: skip
+        inbox.find_folders()
+        try:
+            if only is None:
+                inbox.scan(trusted=False)
+            else:
+                inbox.hints.put(bytes(only))
+                inbox.take_hints(0.0)
+            queued = inbox.backlog
+            while inbox.backlog:
+                step = reader.read_slice(slice_s=SLICE_S)
+                self.report.files += step.files
+                self._count("files", step.executions, step.amended)
+                share = 1.0 - inbox.backlog / max(1, queued)
+                self._say(thing.path, int(thing.size_bytes * share))
+            self.report.ignored += inbox.ignored
+            prefixes = tuple(bytes(folder.path) + b"/" for folder in inbox.folders.values())
+            for row in self.database.files(("failed",)):
+                path = Path(row.path.decode("utf-8", "surrogateescape"))
+                if row.path.startswith(prefixes) and only in {None, path}:
+                    self.report.unread.append(Unread(path, row.reason or "", row.detail or ""))
+        finally:
+            inbox.close()
+
+    def _export(self, thing: Wanted) -> None:
+        """Read an export; a session that some home is known to have is that home's."""
+        try:
+            with open_home(thing.path.parent) as folder:
+                fd = folder.open(thing.path.name, largest_bytes=_LARGEST_EXPORT_BYTES)
+        except SessionError as error:
+            self.report.unread.append(Unread(thing.path, error.code, error.detail))
+            return
+        with os.fdopen(fd, "rb", buffering=1 << 20) as file:
+            lines, sessions = export.index(file)
+            read = 0
+            for first in range(0, len(lines), _EXPORTED_A_BATCH):
+                with self.database.batch() as batch:
+                    for _, offset, size in lines[first : first + _EXPORTED_A_BATCH]:
+                        self._line(batch, thing, os.pread(fd, size, offset), sessions)
+                        read += size
+                self._say(thing.path, read)
+        self.report.files += 1
+
+    def _line(
+        self, batch: Batch, thing: Wanted, line: bytes, sessions: dict[str, SessionRow]
+    ) -> None:
+        try:
+            exported = export.decode(line)
+        except SessionError as error:
+            self.report.unread.append(Unread(thing.path, error.code, error.detail))
+            return
+        now = self.clock()
+        origin = Origin(
+            home=self._home_of(batch, exported.sessions, NO_HOME),
+            house=thing.house,
+            source="state_db",
+            name=thing.path.stem,
+            written_at=now,
+            now=now,
+        )
+        linked = ChainMap(exported.sessions, sessions)
+        taken = self.rows.take(batch, origin, exported.rows, linked, times_tell=False)
+        batch.count("duplicates", taken.duplicates)
+        batch.count("source.state_db", taken.executions)
+        self.report.duplicates += taken.duplicates
+        self.report.too_old += taken.too_old
+        self._count("export", taken.executions, taken.amended)
+
+    # -------------------------------------------------------------------- parts
+    def _home_of(self, batch: Batch, sessions: dict[str, SessionRow], default: str) -> str:
+        """The home that has these sessions already, else the one that they would be of."""
+        homes = [home for home in self.database.homes() if home != default]
+        sids = [hash_text(session) for session in islice(sessions, _FIRST_ROWS)]
+        if any(batch.lineage_of(batch.name(default), sid) for sid in sids):
+            return default
+        counts = {
+            home: sum(batch.lineage_of(batch.name(home), sid) is not None for sid in sids)
+            for home in homes
+        }
+        best = max(counts, key=lambda home: counts[home], default=default)
+        return best if counts.get(best) else default
+
+    def _count(self, source: str, executions: int, amended: int) -> None:
+        self.report.executions += executions
+        self.report.amended += amended
+        if executions:
+            taken = self.report.by_source
+            taken[source] = taken.get(source, 0) + executions
+
+    def _say(self, path: Path, within: int) -> None:
+        took = max(monotonic() - self._began, 1e-6)
+        done = self._done + within
+        left = None if not done else max(0.0, took * (self._total - done) / done)
+        executions = self.report.executions
+        self._tell(Progress(path, done, self._total, executions, executions / took, left))
+
+
+def import_paths(
+    database: PatternDatabase,
+    ingest: Ingest,
+    arguments: Iterable[str],
+    *,
+    progress: Callable[[Progress], None] = lambda _progress: None,
+    clock: Clock = wall_clock,
+) -> Report:
+    """Import every `PATH` or `PATH=HOUSE`; returns what came of it.
+
+    Raises:
+        ValueError: A house is no name of a house; nothing was imported.
+        StoreError: Our own database cannot be written; what was committed stands.
+    """
+    importer = Importer(database, ingest, progress=progress, clock=clock)
+    wanted = []
+    for path, house in [split_house(argument) for argument in arguments]:
+        try:
+            wanted.append(recognise(path, house))
+        except SessionError as error:
+            importer.report.unread.append(Unread(path, error.code, error.detail))
+    return importer.run(wanted)

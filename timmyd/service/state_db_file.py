@@ -1,0 +1,208 @@
+"""One `state.db` of a Hermes home: reached by descriptors, checked for its owner, then read in pieces."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final, NamedTuple
+
+from timmyd.errors import SessionError
+from timmyd.service.files import Directory, judge, open_home
+from timmyd.service.inbox import Place, house_of_profile
+from timmyd.service.refusal import FileRefusedError, Reason
+from timmyd.sources import state_db
+from timmyd.sources.state_db import READ_S, Chunk, Cursor
+from timmyd.sources.state_db_open import HEADER_BYTES, Found, look
+
+FILE_NAME: Final = "state.db"
+
+_PROFILES: Final = "profiles"
+_ANY_SIZE: Final = 1 << 62
+
+
+class Finding(NamedTuple):
+    """How it stands with one database, for `status` and `check`.
+
+    Attributes:
+        path: Of the database.
+        house: Whose it is.
+        code: `ok`, `reading`, `newer_schema`, `missing`, or why it cannot be read.
+        words: The same for people.
+        schema: Hermes' version of its tables, None where it was not seen yet.
+        read_rows: Up to which row it was read, and `rows`: the highest there is.
+        changed_at: When it was last written, Unix seconds.
+    """
+
+    path: Path
+    house: str
+    code: str
+    words: str
+    schema: int | None
+    read_rows: int
+    rows: int
+    changed_at: float | None
+
+
+class StateDb:
+    """One database: where it is, how far it was read, how it lay there then.
+
+    Attributes:
+        home: The root that its session ids are unique within, `home_key` its name.
+        seen: How it lay there when it was last read to the end.
+        more: It was not read to its end yet.
+    """
+
+    def __init__(
+        self, place: Place, home: Path, house: str, parts: tuple[str, ...], name: str = FILE_NAME
+    ) -> None:
+        self.place = place
+        self.home = home
+        self.home_key = str(home)
+        self.house = house
+        self.parts = parts
+        self.name = name
+        self.path = home / name
+        self.key = os.fsencode(self.path)
+        self.directory: Directory | None = None
+        self.cursor: Cursor | None = None
+        self.seen: Found | None = None
+        self.more = False
+        self.due_at = 0.0
+        self.retry_at = 0.0
+        self.changed_at = 0.0
+        self.trouble: SessionError | None = None
+        self.schema: int | None = None
+        self.is_newer = False
+        self.highest_id = 0
+
+    def reopen(self) -> None:
+        """Make `directory` lead to the home as it is now."""
+        if self.directory is not None and self.directory.is_current():
+            return
+        self.close()
+        try:
+            inner = open_home(self.place.root)
+            for part in self.parts:
+                outer = inner
+                try:
+                    inner = outer.folder(part)
+                finally:
+                    outer.close()
+            self.directory = inner
+        except FileRefusedError as refusal:
+            self.trouble = refusal
+
+    def close(self) -> None:
+        """Let go of the directory."""
+        if self.directory is not None:
+            self.directory.close()
+            self.directory = None
+
+    def look(self) -> Found:
+        """How the database lies there now.
+
+        Raises:
+            FileRefusedError: It is missing, or not what it should be.
+        """
+        directory = self.directory
+        if directory is None:
+            raise self._refusal(Reason.VANISHED)
+        try:
+            for name in (self.name, f"{self.name}-wal", f"{self.name}-shm"):
+                try:
+                    status = os.stat(name, dir_fd=directory.fd, follow_symlinks=False)
+                except FileNotFoundError:
+                    if name == self.name:
+                        raise
+                    continue
+                reason = judge(status, owner_uid=directory.owner_uid, largest_bytes=_ANY_SIZE)
+                if reason is not None and (name == self.name or reason is not Reason.VANISHED):
+                    raise self._refusal(reason, name)
+            return look(self.name, dir_fd=directory.fd)
+        except OSError as error:
+            raise FileRefusedError.of(error, self.name) from error
+
+    def _refusal(self, reason: Reason, name: str | None = None) -> FileRefusedError:
+        return FileRefusedError(reason, name or self.name)
+
+    def read(self, *, read_s: float, rows: int) -> tuple[Chunk, Found]:
+        """The next piece, and how the database lay there.
+
+        Raises:
+            SessionError: It cannot be read, with the reason.
+        """
+        found = self.look()
+        directory = self.directory
+        if directory is None:
+            raise self._refusal(Reason.VANISHED)
+        fd = directory.open(self.name, largest_bytes=_ANY_SIZE)
+        try:
+            header = os.pread(fd, HEADER_BYTES, 0)
+        except OSError as error:
+            raise FileRefusedError.of(error, self.name) from error
+        finally:
+            os.close(fd)
+        path = str(self.path.absolute())
+        chunk = state_db.read(path, header, found, self.cursor, read_s=read_s, largest_rows=rows)
+        return chunk, found
+
+
+def inspect(file: StateDb) -> Finding:
+    """Look into a database once, for `check`; the caller closes the file."""
+    file.reopen()
+    if file.directory is not None:
+        try:
+            chunk, file.seen = file.read(read_s=READ_S, rows=1)
+        except SessionError as error:
+            file.trouble = error
+        else:
+            file.cursor, file.highest_id = chunk.cursor, chunk.highest_id
+            file.schema, file.is_newer = chunk.schema.version, chunk.schema.is_newer
+    return finding_of(file)
+
+
+def finding_of(file: StateDb) -> Finding:
+    """How it stands with a database."""
+    trouble = file.trouble
+    if trouble is not None:
+        code = "missing" if trouble.code == Reason.VANISHED.value else trouble.code
+        words = trouble.detail
+    elif file.is_newer:
+        code, words = "newer_schema", "is of a newer Hermes than this timmyd was tried with"
+    elif file.more or file.cursor is None:
+        code, words = "reading", "is being read"
+    else:
+        code, words = "ok", "is read to its end"
+    cursor = file.cursor or Cursor()
+    changed_at = None if file.seen is None else written_at(file.seen)
+    return Finding(
+        file.path, file.house, code, words, file.schema, cursor.last_id, file.highest_id, changed_at
+    )
+
+
+def written_at(found: Found) -> float:
+    """When a database was last written, Unix seconds."""
+    return max(found.file[3], found.wal[3] if found.wal is not None else 0) / 1e9
+
+
+def homes_of(place: Place) -> Iterator[tuple[Path, str, tuple[str, ...]]]:
+    """(home, house, parts from the root) of a home and of every profile in it."""
+    yield place.root, place.house, ()
+    try:
+        root = open_home(place.root)
+    except FileRefusedError:
+        return
+    try:
+        profiles = root.folder(_PROFILES)
+    except FileRefusedError:
+        return
+    finally:
+        root.close()
+    try:
+        for entry in profiles.scan(largest_bytes=0):
+            house = house_of_profile(entry.name)
+            if entry.is_directory and house is not None:
+                yield place.root / _PROFILES / entry.name, house, (_PROFILES, entry.name)
+    except FileRefusedError:
+        return
+    finally:
+        profiles.close()
