@@ -3,7 +3,6 @@
 import os
 import stat
 from collections.abc import Callable, Iterator
-from contextlib import closing
 from pathlib import Path
 from typing import Any, Final, Literal
 
@@ -13,8 +12,7 @@ from timmyd.config import Settings, database_path, metrics_path, policy_path
 from timmyd.errors import StoreError
 from timmyd.house.policy import PolicyError, parse
 from timmyd.service.lock import holder
-from timmyd.store import backup as copies
-from timmyd.store.connection import connect_read_only, guarded
+from timmyd.store.backup import quick_check
 
 Severity = Literal["fine", "note", "wrong"]
 
@@ -87,12 +85,11 @@ def _check_database(path: Path) -> Iterator[Finding]:
     if not path.exists():
         yield note("database_missing", path, "does not exist yet", "timmyd run --once")
         return
-    for one in (path.parent, path):
-        if one == path.parent and one.stat().st_mode & _PRIVATE:
-            yield wrong("database_open", one, "can be entered by others", f"chmod 700 {one}")
+    folder = path.parent
+    if folder.stat().st_mode & _PRIVATE:
+        yield wrong("database_open", folder, "can be entered by others", f"chmod 700 {folder}")
     try:
-        with closing(connect_read_only(str(path))) as connection, guarded(str(path)):
-            problems = copies.quick_check(connection)
+        problems = quick_check(path)
     except StoreError as error:
         words = error.detail
         yield wrong("database_unusable", path, words, error.hint or "timmyd db restore FILE")

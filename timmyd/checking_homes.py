@@ -70,7 +70,7 @@ def _check_place(
     place: Place, inbox: Inbox, *, now: float, largest_bytes: int
 ) -> Iterator[Finding]:
     if not place.root.is_dir():
-        what = "a Hermes home" if place.is_home else "a directory of sessions"
+        what = "Hermes home" if place.is_home else "directory of sessions"
         yield note(
             "home_missing",
             place.root,

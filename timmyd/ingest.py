@@ -225,36 +225,38 @@ class Ingest:
 
     # ------------------------------------------------------------------- lineage
     def _lineage(self, batch: Batch, origin: Origin, shown: Session) -> tuple[int, int]:
-        """The lineage that a document belongs to, and the hash that its path starts from."""
+        """The lineage that a document belongs to, and the hash that its path starts from.
+
+        A document may be what shows that several lineages are one: a branch of the first that was
+        rotated into the second. Then they become the oldest of them.
+        """
         home = batch.name(origin.home)
         file = hash_text(shown.session_id)
-        lineage = batch.lineage_of(home, file)
-        if lineage is None:
-            lineage = self._continued(batch, origin, shown)
-            if lineage is None:
-                lineage = batch.new_lineage(
-                    origin.house, started_at=shown.started_at, now=origin.now
-                )
-            batch.enter(home, file, lineage)
-        elif not batch.register(lineage).path(file):
-            earlier = self._continued(batch, origin, shown, other_than=lineage)
-            if earlier is not None:
-                batch.merge(lineage, earlier, origin.now)
-                lineage = earlier
-        return lineage, file
+        own = batch.lineage_of(home, file)
+        if own is not None and batch.register(own).path(file):
+            return own, file
+        found = self._continued(batch, origin, shown)
+        if own is not None:
+            found.add(own)
+        if not found:
+            found.add(batch.new_lineage(origin.house, started_at=shown.started_at, now=origin.now))
+        root = min(found)
+        for lineage in sorted(found - {root}):
+            batch.merge(lineage, root, origin.now)
+        if own is None:
+            batch.enter(home, file, root)
+        return root, file
 
-    def _continued(
-        self, batch: Batch, origin: Origin, shown: Session, *, other_than: int | None = None
-    ) -> int | None:
+    def _continued(self, batch: Batch, origin: Origin, shown: Session) -> set[int]:
+        """The lineages that a document continues, by its start and its calls, else by its first turn."""
         marks = _marks(origin.home, shown, shown.calls[:_MARK_CALLS])
-        marks.extend(_opening_marks(origin.home, shown, gone_on=True))
+        found = {lineage for mark in marks if (lineage := batch.joined(mark)) is not None}
+        if found:
+            return found
+        marks = _opening_marks(origin.home, shown, gone_on=True)
         if shown.turns > 1:
             marks.extend(_opening_marks(origin.home, shown, gone_on=False))
-        for mark in marks:
-            lineage = batch.joined(mark)
-            if lineage is not None and lineage != other_than:
-                return lineage
-        return None
+        return {lineage for mark in marks if (lineage := batch.joined(mark)) is not None}
 
     # ----------------------------------------------------------------- documents
     def _execution(

@@ -9,7 +9,7 @@ import typer
 from rich.text import Text
 
 from timmyd.cli.options import JsonOption
-from timmyd.cli.output import FAILED, console, print_json
+from timmyd.cli.output import FAILED, console, is_terminal, print_json, say
 from timmyd.demo import Demo, Step
 from timmyd.service.logs import printable
 
@@ -55,4 +55,7 @@ def _print(step: Step) -> None:
         (f"{title:<15}", _COLOURS.get(step.kind, "bold")),
         printable(step.words),
     )
-    console().print(line)
+    if is_terminal():
+        console().print(line)
+    else:
+        say(line.plain)

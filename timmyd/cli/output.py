@@ -4,8 +4,6 @@ import json
 import sys
 from typing import TYPE_CHECKING, Any
 
-import msgspec
-
 from timmyd.errors import TimmyError
 
 if TYPE_CHECKING:
@@ -14,6 +12,8 @@ if TYPE_CHECKING:
 FAILED = 1
 WRONG_USAGE = 2
 WRONG_SETTINGS = 78
+
+_WIDTH = 80
 
 
 class UsageError(TimmyError):
@@ -26,16 +26,18 @@ def is_terminal() -> bool:
 
 
 def console() -> "Console":
-    """Where reports go; no colour, whatever the environment says, and no width without a terminal."""
+    """Where reports go; without a terminal 80 columns and no colour, whatever the environment says."""
     from rich.console import Console  # noqa: PLC0415 - `run` need not wait for it
 
     if is_terminal():
         return Console(highlight=False)
-    return Console(highlight=False, soft_wrap=True, force_terminal=False, color_system=None)
+    return Console(highlight=False, width=_WIDTH, force_terminal=False, color_system=None)
 
 
 def print_json(value: Any) -> None:
     """Print a value as JSON; ASCII only, so that no name from a session can act on a terminal."""
+    import msgspec  # noqa: PLC0415 - the first to import it decides what it costs: see `app`
+
     plain = msgspec.to_builtins(value, enc_hook=str)
     sys.stdout.write(json.dumps(plain, indent=2, ensure_ascii=True, allow_nan=False) + "\n")
 

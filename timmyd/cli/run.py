@@ -6,11 +6,8 @@ in a quarter of a second.
 
 import argparse
 import gc
-import sys
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import msgspec
 
@@ -20,11 +17,10 @@ from timmyd.config import Settings
 from timmyd.engine import IntelligenceEngine
 from timmyd.service.inbox import Place
 from timmyd.service.lock import StateLock
+from timmyd.service.logs import configure
+from timmyd.service.loop import Daemon, Summary
 from timmyd.service.systemd import Notifier
 from timmyd.store.database import PatternDatabase
-
-if TYPE_CHECKING:
-    from timmyd.service.loop import Summary
 
 _MIGRATION_S = 60.0
 
@@ -81,9 +77,6 @@ def main(words: Sequence[str]) -> int:
     found = context(given.config, given.state)
     where = places(found.settings, given.home, given.sessions)
     notifier = Notifier()
-    with _without_rich():
-        from timmyd.service.logs import configure  # noqa: PLC0415 - see there
-        from timmyd.service.loop import Daemon  # noqa: PLC0415
     log = configure(found.settings.log.level, found.settings.log.format)
 
     def reload() -> tuple[Settings, list[Place]]:
@@ -115,22 +108,6 @@ def main(words: Sequence[str]) -> int:
             database.close()
 
 
-@contextmanager
-def _without_rich() -> Iterator[None]:
-    """Hide rich from structlog, which would import it for tracebacks that a daemon never draws.
-
-    That is a fifth of the time to READY.
-    """
-    hidden = "rich" not in sys.modules
-    if hidden:
-        sys.modules["rich"] = None  # type: ignore[assignment] # how Python spells "cannot be imported"
-    try:
-        yield
-    finally:
-        if hidden:
-            del sys.modules["rich"]
-
-
 def _open(found: Context, notifier: Notifier) -> PatternDatabase:
     def migrating(version: int) -> None:
         notifier.extend_timeout(_MIGRATION_S)
@@ -139,7 +116,7 @@ def _open(found: Context, notifier: Notifier) -> PatternDatabase:
     return PatternDatabase(found.database, progress=migrating)
 
 
-def _show(summary: "Summary", policy: Path, *, as_json: bool) -> None:
+def _show(summary: Summary, policy: Path, *, as_json: bool) -> None:
     if as_json:
         print_json(msgspec.structs.asdict(summary) | {"policy": str(policy)})
         return

@@ -107,7 +107,7 @@ def check_backup(path: Path) -> int:
                 f"its schema is version {version}, this timmyd knows up to {VERSION}",
                 hint="install the timmyd that made it, or a newer one",
             )
-        if problems := quick_check(connection):
+        if problems := _quick_check(connection):
             raise StoreError(name, f"it is damaged: {problems[0]}", hint="use another backup")
     return version
 
@@ -125,8 +125,17 @@ def check(path: Path) -> tuple[int, list[str]]:
     return version, [] if rows == ["ok"] else rows
 
 
-def quick_check(connection: sqlite3.Connection) -> list[str]:
-    """What SQLite's quick check finds wrong: pages and order, not the indexes' content."""
+def quick_check(path: Path) -> list[str]:
+    """What SQLite's quick check finds wrong with a database; pages and order, not whole indexes.
+
+    Raises:
+        StoreError: It is missing or cannot be opened at all.
+    """
+    with closing(connect_read_only(str(path))) as connection, guarded(str(path)):
+        return _quick_check(connection)
+
+
+def _quick_check(connection: sqlite3.Connection) -> list[str]:
     rows = [str(row[0]) for row in connection.execute("PRAGMA quick_check(5)")]
     return [] if rows == ["ok"] else rows
 

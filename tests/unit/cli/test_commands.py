@@ -307,3 +307,49 @@ def test_a_report_can_be_a_page(timmyd: Command, state: Path, tmp_path: Path) ->
     assert timmyd("report", "--html", page, "--state", state).status == 0
     assert "<html" in page.read_text(encoding="utf-8")
     assert timmyd("report", "--html", tmp_path / "no" / "page", "--state", state).status == 1
+
+
+def test_a_published_file_that_is_none_of_ours_is_no_traceback(
+    timmyd: Command, state: Path
+) -> None:
+    for content in ("{}", "[1, 2]", "torn {", '{"expires_at": 7, "revision": 1}'):
+        (state / "policy.json").write_text(content)
+
+        done = timmyd("policy", "show", "--state", state)
+
+        assert done.status == 1
+        assert "policy.json" in done.err
+
+
+def test_status_names_what_fails_and_where(timmyd: Command, home: Path, tmp_path: Path) -> None:
+    (home / "sessions" / "session_bad\x1b.json").write_text('{"messages": 7}')
+    state = tmp_path / "state"
+    timmyd("run", "--once", "--home", f"{home}=ezra", "--state", state)
+
+    done = timmyd("status", "--state", state)
+
+    assert done.status == 1
+    assert "failing:" in done.out
+    assert "session_bad\\x1b.json" in done.out
+    assert "revision 1" in done.out
+
+
+def test_a_kit_that_is_in_place_is_described(timmyd: Command, home: Path) -> None:
+    assert "not installed" in timmyd("hermes", "status", "--home", home).out
+    timmyd("hermes", "install", "--home", home, "--yes")
+
+    shown = timmyd("hermes", "status", "--home", home).out
+
+    assert "house timmy, mode intelligent; enabled" in shown
+    assert "files of telemetry" in shown
+    again = json.loads(timmyd("hermes", "install", "--home", home, "--yes", "--json").out)
+    assert again["current"]
+
+
+def test_a_model_and_a_route_without_evidence_say_how_much_lacks(
+    timmyd: Command, state: Path
+) -> None:
+    assert "calls needed" in timmyd("model", "judge", "--state", state).out
+    assert timmyd("explain", "nothing/there", "--state", state).status == 2
+    assert timmyd("predict", "x", "--params", "[1]", "--state", state).status == 2
+    assert timmyd("predict", "x", "--params", "{", "--state", state).status == 2

@@ -151,11 +151,9 @@ def test_checking_tells_the_version_and_what_is_damaged(tmp_path: Path) -> None:
     assert check(path) == (VERSION, [])
     assert check_backup(path) == VERSION
 
-    with closing(sqlite3.connect(path)) as connection:
-        root = connection.execute("SELECT rootpage FROM sqlite_master WHERE name = 'executions'")
-        page = root.fetchone()[0]
     data = bytearray(path.read_bytes())
-    data[(page - 1) * 4096 : page * 4096] = b"\xff" * 4096
-    path.write_bytes(data)
+    pages = int.from_bytes(data[28:32]) + 1  # the header's count: one page that nothing uses
+    data[28:32] = pages.to_bytes(4)
+    path.write_bytes(bytes(data) + bytes(4096))
 
     assert check(path)[1]
