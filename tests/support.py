@@ -7,7 +7,7 @@ from typing import TypeVar
 
 from timmyd.core.model import Execution
 from timmyd.core.tasks import TaskTable
-from timmyd.ingest import Ingest
+from timmyd.engine.ingest import Ingest
 from timmyd.service.inbox import Inbox, Looks, Place
 from timmyd.service.logs import EventLogger
 from timmyd.service.metrics import Metrics

@@ -25,7 +25,7 @@ from tests.bench.bare import bare_pipeline, duckdb_group_by, loads_and_diff, per
 from tests.bench.history import MB, History
 from timmyd.clock import now
 from timmyd.config import Settings
-from timmyd.ingest import Ingest
+from timmyd.engine.ingest import Ingest
 from timmyd.service.inbox import Inbox, Looks, Place
 from timmyd.service.logs import silent
 from timmyd.service.metrics import Metrics

@@ -8,8 +8,8 @@ import venv
 from pathlib import Path
 
 from timmyd.core.tasks import TaskTable
+from timmyd.engine.ingest import facts_of, loads_result
 from timmyd.house.outcome import judge
-from timmyd.ingest import facts_of, loads_result
 from timmyd.sources.snapshot import decode
 from timmyd.store.batch import signature_key
 from timmyd.store.rollups import HourFold

@@ -16,8 +16,8 @@ from pathlib import Path
 
 from timmyd.clock import now as wall_clock
 from timmyd.core.tasks import TaskTable
-from timmyd.ingest import Ingest
-from timmyd.ingest_rows import RowIngest
+from timmyd.engine.ingest import Ingest
+from timmyd.engine.ingest_rows import RowIngest
 from timmyd.service.inbox import Place
 from timmyd.service.logs import silent
 from timmyd.service.metrics import Metrics

@@ -15,7 +15,9 @@ _COPY = """INSERT INTO executions SELECT id + ?, at - 20000, lineage, combo, sig
     FROM executions WHERE id <= ?"""
 
 
-def fleet_calls(n: int, *, at: float, houses: int, tools: int, models: int, seed: int) -> list[dict[str, object]]:
+def fleet_calls(
+    n: int, *, at: float, houses: int, tools: int, models: int, seed: int
+) -> list[dict[str, object]]:
     rng = random.Random(seed)
     return [
         {"at": at + k / n, "session_id": f"{seed}-{k // 8}", "house": f"house{rng.randrange(houses)}",
@@ -45,7 +47,7 @@ class Fleet:
     def grow(self, rows: int) -> None:
         """Multiply the rows of the history; what was learned of them stays as it is."""
         self.database.close()
-        import sqlite3  # noqa: PLC0415 - only the bench writes past the store
+        import sqlite3
 
         connection = sqlite3.connect(self.database.path)
         top = connection.execute("SELECT max(id) FROM executions").fetchone()[0]

@@ -9,8 +9,8 @@ from pathlib import Path
 
 from timmyd.core.model import Execution
 from timmyd.core.tasks import TaskTable
-from timmyd.ingest import Cursor as FileCursor, Ingest, Origin
-from timmyd.ingest_rows import RowIngest
+from timmyd.engine.ingest import Cursor as FileCursor, Ingest, Origin
+from timmyd.engine.ingest_rows import RowIngest
 from timmyd.sources import state_db
 from timmyd.sources.state_db import Chunk, Cursor
 from timmyd.sources.state_db_open import HEADER_BYTES, look

@@ -20,10 +20,19 @@ _GENEROUS_S = 20.0
 
 @contextmanager
 def daemon(home: Path, state: Path) -> Iterator[None]:
-    command = [sys.executable, "-m", "timmyd", "run", "--home", f"{home}=ezra", "--state", str(state)]
+    command = [
+        sys.executable,
+        "-m",
+        "timmyd",
+        "run",
+        "--home",
+        f"{home}=ezra",
+        "--state",
+        str(state),
+    ]
     process = subprocess.Popen(command, stderr=subprocess.DEVNULL)
     try:
-        eventually(lambda: (state / "policy.json").exists(), _GENEROUS_S)
+        eventually((state / "policy.json").exists, _GENEROUS_S)
         yield
     finally:
         process.terminate()
@@ -65,9 +74,14 @@ def test_a_real_agent_is_seen_and_judged_while_it_works(
     with daemon(hermes.home.path, state):
         first = hermes.run_turn(
             hermes.server.turn(
-                *commands("echo 1", "echo 2", "exit 3", "grep zzz a.txt", "echo 3", "nosuchcmd_xyz"),
+                *commands(
+                    "echo 1", "echo 2", "exit 3", "grep zzz a.txt", "echo 3", "nosuchcmd_xyz"
+                ),
                 call("no_such_tool", x=1),
-                calls(ToolCall("read_file", {"path": "a.txt"}), ToolCall("read_file", {"path": "b.txt"})),
+                calls(
+                    ToolCall("read_file", {"path": "a.txt"}),
+                    ToolCall("read_file", {"path": "b.txt"}),
+                ),
                 call("read_file", path="missing.txt"),
                 say("done"),
             )
@@ -75,7 +89,9 @@ def test_a_real_agent_is_seen_and_judged_while_it_works(
         assert first.completed
         seen = eventually(lambda: policy(state)["data_through"] is not None, _GENEROUS_S)
         second = hermes.run_turn(
-            hermes.server.turn(*commands("echo 4", "echo 5", "exit 4", "echo 6", "echo 7"), say("done")),
+            hermes.server.turn(
+                *commands("echo 4", "echo 5", "exit 4", "echo 6", "echo 7"), say("done")
+            ),
             resume=first.session,
         )
         ended = time.monotonic()

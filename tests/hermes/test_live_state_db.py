@@ -15,10 +15,10 @@ from tests.hermes.support.model_server import ModelServer
 from tests.hermes.support.script import ToolCall, call, calls, say
 from tests.hermes.test_live_snapshots import daemon, eventually, report
 from timmyd.core.tasks import TaskTable
+from timmyd.engine.ingest import Ingest
 from timmyd.errors import StoreError
-from timmyd.importing import import_paths
-from timmyd.ingest import Ingest
 from timmyd.store.database import PatternDatabase
+from timmyd.tools.importing import import_paths
 
 WITHIN_S = 2.0
 

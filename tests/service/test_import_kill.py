@@ -18,8 +18,8 @@ KILLS = 100
 _IMPORT = """
 import sys
 from timmyd.core.tasks import TaskTable
-from timmyd.importing import import_paths
-from timmyd.ingest import Ingest
+from timmyd.tools.importing import import_paths
+from timmyd.engine.ingest import Ingest
 from timmyd.store.database import PatternDatabase
 
 def tell(progress):
@@ -33,7 +33,7 @@ database.close()
 print("end", flush=True)
 """
 
-_SMALL_SLICES = "import timmyd.importing as i; i.SLICE_S = 0.01\n"
+_SMALL_SLICES = "import timmyd.tools.importing as i; i.SLICE_S = 0.01\n"
 
 
 def start(database: Path, home: Path) -> "subprocess.Popen[str]":

@@ -4,15 +4,6 @@ from pathlib import Path
 
 import pytest
 
-from timmyd.checking import (
-    Finding,
-    check_daemon,
-    check_inotify,
-    check_policy,
-    check_settings,
-    check_state,
-)
-from timmyd.checking_homes import check_homes, watched_folders
 from timmyd.config import Settings
 from timmyd.engine import IntelligenceEngine
 from timmyd.house.recorder import Recorder
@@ -21,6 +12,15 @@ from timmyd.service.inbox import Place
 from timmyd.service.lock import StateLock
 from timmyd.service.publisher import Publisher
 from timmyd.store.database import PatternDatabase
+from timmyd.tools.checking import (
+    Finding,
+    check_daemon,
+    check_inotify,
+    check_policy,
+    check_settings,
+    check_state,
+)
+from timmyd.tools.checking_homes import check_homes, watched_folders
 
 NOW = 1_795_381_822.0
 LARGEST = 1 << 20

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from timmyd.demo import Demo, Step
 from timmyd.house.reader import Policies
+from timmyd.tools.demo import Demo, Step
 
 pytestmark = pytest.mark.slow
 

@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 
 from tests.contract.state_db_corpus import CORPUS, INGEST, NOW, counts, open_store, truth
-from timmyd.import_wanted import Progress, Report, recognise, split_house
-from timmyd.importing import import_paths
 from timmyd.store.database import PatternDatabase
+from timmyd.tools.import_wanted import Progress, Report, recognise, split_house
+from timmyd.tools.importing import import_paths
 
 
 def run(

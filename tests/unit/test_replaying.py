@@ -8,9 +8,9 @@ import pytest
 
 from timmyd.config import Settings
 from timmyd.config.settings import Breaker
-from timmyd.replaying import Replayed, replay
 from timmyd.store.database import PatternDatabase
 from timmyd.store.history import History
+from timmyd.tools.replaying import Replayed, replay
 
 START = 1_795_334_400.0
 

@@ -6,7 +6,14 @@ from collections.abc import Iterable, Iterator
 
 import typer
 
-from timmyd.checking import (
+from timmyd.cli.options import ConfigOption, JsonOption, StateOption
+from timmyd.cli.output import FAILED, WRONG_SETTINGS, print_json, say
+from timmyd.cli.where import Context, context, places
+from timmyd.clock import now as wall_clock
+from timmyd.errors import ConfigError, StoreError
+from timmyd.service.logs import printable
+from timmyd.store.database import PatternDatabase
+from timmyd.tools.checking import (
     Finding,
     check_daemon,
     check_inotify,
@@ -15,14 +22,7 @@ from timmyd.checking import (
     check_state,
     wrong,
 )
-from timmyd.checking_homes import check_homes, watched_folders
-from timmyd.cli.options import ConfigOption, JsonOption, StateOption
-from timmyd.cli.output import FAILED, WRONG_SETTINGS, print_json, say
-from timmyd.cli.where import Context, context, places
-from timmyd.clock import now as wall_clock
-from timmyd.errors import ConfigError, StoreError
-from timmyd.service.logs import printable
-from timmyd.store.database import PatternDatabase
+from timmyd.tools.checking_homes import check_homes, watched_folders
 
 _SIGNS = {"fine": "ok  ", "note": "note", "wrong": "FAIL"}
 

@@ -10,8 +10,8 @@ from rich.text import Text
 
 from timmyd.cli.options import JsonOption
 from timmyd.cli.output import FAILED, console, is_terminal, print_json, say
-from timmyd.demo import Demo, Step
 from timmyd.service.logs import printable
+from timmyd.tools.demo import Demo, Step
 
 _COLOURS = {
     "breaker_opened": "red",

@@ -9,12 +9,12 @@ import typer
 from timmyd.cli.options import ConfigOption, JsonOption, StateOption
 from timmyd.cli.output import FAILED, UsageError, is_terminal, print_json, say
 from timmyd.cli.where import context
-from timmyd.import_wanted import Progress, Report
-from timmyd.importing import import_paths
-from timmyd.ingest import Ingest
+from timmyd.engine.ingest import Ingest
 from timmyd.service.lock import holder
 from timmyd.service.logs import printable
 from timmyd.store.database import PatternDatabase
+from timmyd.tools.import_wanted import Progress, Report
+from timmyd.tools.importing import import_paths
 
 _SHOWN = 20
 

@@ -15,9 +15,9 @@ from timmyd.cli.output import UsageError, is_terminal, print_json, say
 from timmyd.cli.where import context
 from timmyd.clock import now
 from timmyd.core.model import AdaptationEvent
-from timmyd.replaying import Replayed, replay
 from timmyd.service.logs import printable
 from timmyd.store.history import History
+from timmyd.tools.replaying import Replayed, replay
 
 _SHOWN = 40
 _UNITS = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}

@@ -13,9 +13,9 @@ from timmyd import __version__
 from timmyd.clock import Clock, monotonic, now as wall_clock
 from timmyd.config import Settings, diff, metrics_path, policy_path
 from timmyd.engine import IntelligenceEngine
+from timmyd.engine.ingest import Ingest
+from timmyd.engine.ingest_rows import RowIngest
 from timmyd.errors import ConfigError, PublishError, StoreError
-from timmyd.ingest import Ingest
-from timmyd.ingest_rows import RowIngest
 from timmyd.service.inbox import Inbox, Looks, Place
 from timmyd.service.logs import EventLogger
 from timmyd.service.metrics import Metrics

@@ -8,8 +8,8 @@ import msgspec
 import xxhash
 
 from timmyd.clock import Clock, monotonic
+from timmyd.engine.ingest import Cursor, Ingest, Origin, Taken
 from timmyd.errors import SessionError, StoreError
-from timmyd.ingest import Cursor, Ingest, Origin, Taken
 from timmyd.service.inbox import Inbox, Waiting, look_of, look_of_status
 from timmyd.service.logs import EventLogger, Once
 from timmyd.service.metrics import Metrics

@@ -8,9 +8,9 @@ from typing import Final
 import msgspec
 
 from timmyd.clock import Clock, monotonic
+from timmyd.engine.ingest import Origin
+from timmyd.engine.ingest_rows import RowIngest
 from timmyd.errors import SessionError
-from timmyd.ingest import Origin
-from timmyd.ingest_rows import RowIngest
 from timmyd.service.inbox import Place
 from timmyd.service.logs import EventLogger, Once
 from timmyd.service.metrics import Metrics

@@ -8,8 +8,8 @@ import pytest
 
 from tests.unit.cli.conftest import Command
 from timmyd.cli.app import MODULES
-from timmyd.demo import Step
 from timmyd.service.lock import StateLock
+from timmyd.tools.demo import Step
 
 LOOKING = [
     ("status",),
@@ -227,7 +227,7 @@ def test_the_daemon_starts_without_what_only_other_commands_need(
         "from timmyd.cli import main\n"
         "try:\n    main()\n"
         "except SystemExit as end:\n"
-        "    heavy = {'typer', 'rich', 'pydantic', 'timmyd.demo', 'timmyd.importing'} & set(sys.modules)\n"
+        "    heavy = {'typer', 'rich', 'pydantic', 'timmyd.tools.demo', 'timmyd.tools.importing'} & set(sys.modules)\n"
         "    sys.exit(f'imported {heavy}' if heavy else end.code)\n"
     )
     words = ["run", "--once", "--home", f"{home}=ezra", "--state", str(tmp_path / "s"), "--json"]

@@ -26,8 +26,8 @@ from tests.contract.state_db_corpus import (
     take_rows,
 )
 from timmyd.core.identity import hash_text
+from timmyd.engine.ingest import Origin
 from timmyd.errors import SessionError
-from timmyd.ingest import Origin
 from timmyd.sources import state_db
 from timmyd.sources.export import decode as decode_export, is_export
 from timmyd.sources.state_db import Cursor

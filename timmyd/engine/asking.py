@@ -9,8 +9,8 @@ from timmyd.config import Settings
 from timmyd.core.model import iso
 from timmyd.core.score import Tally, learning_velocity
 from timmyd.core.tasks import TASK_TYPES, TaskTable
+from timmyd.engine.learning import Learner
 from timmyd.house.shape import shape as shape_of, signature as signature_of
-from timmyd.learning import Learner
 from timmyd.store.database import DAY_S, PatternDatabase
 
 VELOCITY_DAYS = 3.0

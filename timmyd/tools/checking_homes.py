@@ -7,7 +7,6 @@ from typing import Final
 
 import msgspec
 
-from timmyd.checking import Finding, fine, note, wrong
 from timmyd.errors import SessionError
 from timmyd.house.recorder import SCHEMA
 from timmyd.service import hermes_kit
@@ -16,6 +15,7 @@ from timmyd.service.inbox import Folder, Inbox, Looks, Place
 from timmyd.service.refusal import FileRefusedError
 from timmyd.service.state_db_file import StateDb, homes_of
 from timmyd.sources import TELEMETRY_FOLDER, classify
+from timmyd.tools.checking import Finding, fine, note, wrong
 
 ALIVE_S: Final = 7 * 86_400.0
 """A source that wrote nothing for so long is called silent."""

@@ -13,7 +13,7 @@ from timmyd.core.judgement import Judgement
 from timmyd.core.model import AdaptationEvent, Execution, iso
 from timmyd.core.rules.base import Observation
 from timmyd.core.rules.knobs import Change
-from timmyd.estimates import FRESH_S, Estimates
+from timmyd.engine.estimates import FRESH_S, Estimates
 from timmyd.house.breaker import BreakerRule, Breakers
 from timmyd.house.circuit import CLOSED, HALF_OPEN, OPEN
 from timmyd.house.obey import HELD_BACK

@@ -10,10 +10,9 @@ from typing import Final
 from timmyd import __version__
 from timmyd.clock import Clock, monotonic, now as wall_clock
 from timmyd.core.identity import hash_text
+from timmyd.engine.ingest import Ingest, Origin
+from timmyd.engine.ingest_rows import RowIngest
 from timmyd.errors import SessionError
-from timmyd.import_wanted import SESSIONS, Progress, Report, Unread, Wanted, recognise, split_house
-from timmyd.ingest import Ingest, Origin
-from timmyd.ingest_rows import RowIngest
 from timmyd.service.files import open_home
 from timmyd.service.inbox import Inbox, Looks, Place
 from timmyd.service.logs import silent
@@ -26,6 +25,15 @@ from timmyd.sources.state_db import READ_S
 from timmyd.sources.state_db_rows import SessionRow
 from timmyd.store.batch import NO_HOME, Batch
 from timmyd.store.database import PatternDatabase
+from timmyd.tools.import_wanted import (
+    SESSIONS,
+    Progress,
+    Report,
+    Unread,
+    Wanted,
+    recognise,
+    split_house,
+)
 
 SLICE_S: Final = 0.25
 """How long one batch may take; between two of them another process can write, and we can be stopped."""

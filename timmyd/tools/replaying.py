@@ -13,7 +13,7 @@ import msgspec
 
 from timmyd.config import Settings
 from timmyd.core.model import AdaptationEvent, Execution, iso
-from timmyd.learning import Learner
+from timmyd.engine.learning import Learner
 from timmyd.store.queries import TurnRow
 
 QUIET_S: Final = 600.0

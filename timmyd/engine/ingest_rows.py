@@ -9,9 +9,9 @@ from timmyd.core.identity import ANSWERED, hash_text, key_of
 from timmyd.core.model import Call, Execution
 from timmyd.core.row_memory import STATE_DB, RowMemory
 from timmyd.core.row_thread import Arrival, Asked, Resolved, Thread
+from timmyd.engine.ingest import Facts, Ingest, Origin, clean_model, clean_tool
+from timmyd.engine.ingest_lineage import continued, join
 from timmyd.house.outcome import Judgement
-from timmyd.ingest import Facts, Ingest, Origin, clean_model, clean_tool
-from timmyd.ingest_lineage import continued, join
 from timmyd.sources.messages import ToolCall, text
 from timmyd.sources.state_db_rows import Row, SessionRow, ends_of_blocks
 from timmyd.store.batch import Batch

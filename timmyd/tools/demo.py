@@ -13,16 +13,16 @@ import msgspec
 from timmyd import __version__
 from timmyd.config import Settings, database_path
 from timmyd.core.model import AdaptationEvent, iso
-from timmyd.demo_world import BEZALEL, EVERY_S, EZRA, MadeUpHouse
 from timmyd.engine import IntelligenceEngine
+from timmyd.engine.ingest import Ingest
 from timmyd.house.circuit import CLOSED
-from timmyd.ingest import Ingest
 from timmyd.service.inbox import Inbox, Looks, Place
 from timmyd.service.logs import silent
 from timmyd.service.metrics import Metrics
 from timmyd.service.publisher import Publisher
 from timmyd.service.reading import Reader
 from timmyd.store.database import PatternDatabase
+from timmyd.tools.demo_world import BEZALEL, EVERY_S, EZRA, MadeUpHouse
 
 START: Final = 1_795_334_400.0
 """When the demo's day begins: 2026-11-22 08:00 UTC."""

@@ -5,16 +5,16 @@ from typing import Any
 
 import msgspec
 
-from timmyd.asking import Answers
 from timmyd.clock import Clock, now as wall_clock
 from timmyd.config import Settings
 from timmyd.core.document import PolicyDocument, build
 from timmyd.core.model import AdaptationEvent, iso
 from timmyd.core.register import ANSWERED, hash_text, rank
+from timmyd.engine.asking import Answers
+from timmyd.engine.estimates import FRESH_S, HISTORY_MOST
+from timmyd.engine.ingest import Ingest, Origin, facts_key
+from timmyd.engine.learning import Learner, event_of, trials_of
 from timmyd.errors import SessionError
-from timmyd.estimates import FRESH_S, HISTORY_MOST
-from timmyd.ingest import Ingest, Origin, facts_key
-from timmyd.learning import Learner, event_of, trials_of
 from timmyd.sources import session as plain
 from timmyd.store.batch import Batch
 from timmyd.store.database import PatternDatabase, execution_from

@@ -1,0 +1,1 @@
+"""What the operator's larger commands do: check, demo, import, replay. It stands on the service and the engine."""
