@@ -8,8 +8,7 @@ import venv
 from pathlib import Path
 
 from timmyd.core.tasks import TaskTable
-from timmyd.engine.ingest import facts_of, loads_result
-from timmyd.house.outcome import judge
+from timmyd.engine.ingest import facts_of, judge_result
 from timmyd.sources.snapshot import decode
 from timmyd.store.batch import signature_key
 from timmyd.store.rollups import HourFold
@@ -49,7 +48,7 @@ def bare_pipeline(folder: Path, database: Path) -> tuple[int, float]:
         rows.clear()
 
     for path in sorted(folder.iterdir()):
-        session = decode(path.read_bytes())
+        session = decode(path.read_bytes(), again=False)
         at, model = session.updated_at or 0.0, session.model or ""
         for call in session.calls:
             total += 1
@@ -58,7 +57,7 @@ def bare_pipeline(folder: Path, database: Path) -> tuple[int, float]:
             if described is None:
                 facts = facts_of(*key)
                 described = memo[key] = (facts.signature, facts.shape)
-            verdict = judge(call.tool, call.content, loads=loads_result)
+            verdict = judge_result(call.tool, call.content)
             task = tasks.task_type(call.tool, described[1])
             parts = ("timmy", call.tool, described[1], model, task)
             combo = combos.setdefault(parts, len(combos))

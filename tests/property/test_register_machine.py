@@ -10,7 +10,7 @@ The limits of what a snapshot can tell, which the model keeps to:
 * Where ids repeat, what a compaction, a rotation or a branch moves was read where it stood before.
 * Where ids repeat and an undo or a retry has left the file as it was (it would be shorter), nothing is
   moved before the file has outgrown it: its end is no longer the end of the conversation.
-* With the kit on, what a move copies was read before it.
+* With the kit on, what a move copies was read before it; where ids repeat too, nothing is moved.
 * Where ids repeat, a conversation is moved once; of several moves in a row some copies are not known.
 * Where ids repeat, an old version that is put back after a rotation hides what the newer one copied from.
 * A file that is shorter than what stands is not written: the agent itself skips that.
@@ -285,7 +285,7 @@ class Agent(RuleBasedStateMachine):
             self.look()
         if self.style == "unique":
             return True
-        if self.moved or self.sizes.get(self.sid) != len(self.messages()):
+        if self.recorded or self.moved or self.sizes.get(self.sid) != len(self.messages()):
             return False
         self.moved = True
         return True

@@ -374,7 +374,7 @@ def rows(quick: bool) -> list[Row]:
 def main() -> None:
     """Print the full tables."""
     for row in rows(quick=False):
-        print(*row, sep=" | ", flush=True)  # noqa: T201 - a command
+        print(*row, sep=" | ", flush=True)
 
 
 if __name__ == "__main__":

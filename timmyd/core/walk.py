@@ -132,12 +132,16 @@ class Walk:
         """
         calls = self.calls[position:]
         repeats = self.register.notice_repeats(self.calls)
+        if not self.register.known:
+            return []
         keys = {known.key for known in self.register.known}
         if not repeats and any(key_of(call.call_id) in keys for call in calls):
             used = set(self.path)
             result = [self._same_id(call, used) for call in calls]
             if any(index >= 0 for index in result):
                 return result
+        if not repeats and all(never_repeats(call.call_id) for call in calls):
+            return []
         moved = self._aligned(calls) if self._was_moved(calls[0]) else [-1] * len(calls)
         if not self._before:
             return moved

@@ -173,7 +173,9 @@ class Ingest:
             return self._take_lines(batch, origin, data, cursor or Cursor())
         if origin.source == "snapshot":
             resume = None if cursor is None else cursor.checkpoint
-            shown: Session | None = snapshot.decode(data, zone=self._zone, resume=resume)
+            shown: Session | None = snapshot.decode(
+                data, zone=self._zone, resume=resume, again=cursor is not None
+            )
         else:
             shown = plain.decode(data, zone=self._zone, fallback_id=origin.name)
         if shown is None:
@@ -323,11 +325,10 @@ class Ingest:
                 call.tool, call.content or "", disposition=call.disposition, loads=loads_result
             )
             return found if found.outcome not in {"ok", "unknown"} else _GIVEN_ERROR
-        return judge(
+        return judge_result(
             call.tool,
             call.content,
             disposition=call.disposition,
-            loads=loads_result,
             exit_codes="ignore" if call.tool in self._ignore else "error",
         )
 
@@ -598,6 +599,7 @@ class _Verdict(msgspec.Struct, gc=False):
     status: Any = None
     exit_code: Any = None
     success: Any = None
+    guardrail: Any = None
 
 
 _verdicts = msgspec.json.Decoder(_Verdict)
@@ -614,6 +616,31 @@ def loads_result(text: str) -> Any:
         "exit_code": head.exit_code,
         "success": head.success,
     }
+
+
+@lru_cache(maxsize=1024)
+def _went_well(tool: str, *, with_code: bool) -> Judgement:
+    """The judgement of a result in which nothing says otherwise."""
+    return judge(tool, '{"exit_code": 0}' if with_code else "{}")
+
+
+def judge_result(
+    tool: str, content: Any, *, disposition: str | None = None, exit_codes: str = "error"
+) -> Judgement:
+    """The same as `house.outcome.judge`, with a short way for the many results that went well."""
+    if type(content) is str and disposition is None and content[:1] == "{" and content[-1:] == "}":
+        try:
+            head = _verdicts.decode(content)
+        except (msgspec.MsgspecError, UnicodeError, RecursionError):
+            head = None
+        if (
+            head is not None
+            and not (head.error or head.exit_code)
+            and head.success is not False
+            and head.status is None
+        ):
+            return _went_well(tool, with_code=head.exit_code is not None)
+    return judge(tool, content, disposition=disposition, loads=loads_result, exit_codes=exit_codes)
 
 
 _GIVEN_ERROR = Judgement("error", "given", None)

@@ -170,10 +170,10 @@ class Inbox:
         self.places = list(places)
         self.looks = looks
         self.folders: dict[Path, Folder] = {}
-        self.ignored = 0
         self.refused: dict[bytes, FileRefusedError] = {}
         self.hints: queue.SimpleQueue[bytes | None] = queue.SimpleQueue()
         self.scans = 0
+        self._ignored: set[bytes] = set()
         self._largest_bytes = largest_bytes
         self._settle_s = settle_s
         self._live: dict[bytes, Waiting] = {}
@@ -209,7 +209,7 @@ class Inbox:
         whole = not trusted or self.scans % _FULL_LOOK_EVERY == 1
         found: list[Waiting] = []
         if whole:
-            self.ignored = 0
+            self._ignored.clear()
             self.refused.clear()
         for folder in self.folders.values():
             if folder.opened is not None:
@@ -239,11 +239,11 @@ class Inbox:
     def _consider(self, folder: Folder, entry: Entry) -> Waiting | None:
         if entry.is_directory:
             return None
+        path = folder.key(entry.name)
         source = classify(entry.name, folder.sub)
         if source is None or source not in folder.place.sources:
-            self.ignored += 1
+            self._ignored.add(path)
             return None
-        path = folder.key(entry.name)
         if entry.refusal is not None:
             self.refused[path] = FileRefusedError(entry.refusal, entry.name)
             return None
@@ -315,6 +315,11 @@ class Inbox:
         if len(self._read_at) > 4096:  # noqa: PLR2004 - only the last quarter of a second matters
             limit = monotonic() - self._settle_s
             self._read_at = {p: at for p, at in self._read_at.items() if at > limit}
+
+    @property
+    def ignored(self) -> int:
+        """How many files are none of ours, as of the last look at all directories."""
+        return len(self._ignored)
 
     @property
     def backlog(self) -> int:

@@ -33,7 +33,7 @@ class StateLock:
             fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
             os.close(self._fd)
-            raise AlreadyRunningError(str(state), holder(state)) from None
+            raise AlreadyRunningError(str(state), holder(state) or None) from None
         with suppress(OSError):
             os.ftruncate(self._fd, 0)
             os.pwrite(self._fd, f"{os.getpid()}\n".encode(), 0)
@@ -50,7 +50,7 @@ class StateLock:
 
 
 def holder(state: Path) -> int | None:
-    """The pid of the daemon that runs on this state, None if none does."""
+    """The pid of the daemon that runs on this state, 0 before it wrote it down, None if none does."""
     path = state / _NAME
     try:
         fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)

@@ -5,6 +5,7 @@ the messages and the end of the last settled one are found exactly, and xxh3_64 
 between proves them unchanged. Any doubt falls back to decoding all of it.
 """
 
+import mmap
 from datetime import datetime, tzinfo
 from typing import Any
 
@@ -30,6 +31,7 @@ TAIL_FROM_BYTES = 256 * 1024
 _MESSAGES = b'\n  "messages": [\n'
 _PERSISTED = b'\n      "_db_persisted": true'
 _MESSAGE_END = b"\n    }"
+_MESSAGES_END = b"\n  ]"
 _NAIVE_ISO_MOST = 40
 _GIST = 256
 
@@ -48,6 +50,11 @@ class _Snapshot(_Header, kw_only=True):
 
 class _Tail(msgspec.Struct):
     messages: list[Message]
+    session_id: str | msgspec.UnsetType = msgspec.UNSET
+    model: Any = msgspec.UNSET
+    platform: Any = msgspec.UNSET
+    session_start: Any = msgspec.UNSET
+    last_updated: Any = msgspec.UNSET
 
 
 _snapshots = msgspec.json.Decoder(_Snapshot)
@@ -60,6 +67,7 @@ def decode(
     *,
     zone: tzinfo | None = None,
     resume: Checkpoint | None = None,
+    again: bool = True,
 ) -> Session:
     """Decode a snapshot, or only what grew after `resume` where that is proven to stand.
 
@@ -67,11 +75,12 @@ def decode(
         data: The whole file.
         zone: In which its naive times are meant; None for the machine's own.
         resume: The checkpoint that the last reading of this file gave.
+        again: The file was read before, so it grows, and a checkpoint is worth its making.
 
     Raises:
         SessionError: The file is no snapshot; with code and place, never content.
     """
-    if len(data) < TAIL_FROM_BYTES:
+    if len(data) < TAIL_FROM_BYTES or not again:
         snapshot = decode_lenient(data, _snapshots)
         return _session(snapshot, converse(snapshot.messages), zone)
     start = _find(data, _MESSAGES) + len(_MESSAGES)
@@ -89,7 +98,7 @@ def decode(
     return _session(snapshot, converse(snapshot.messages), zone)
 
 
-def _whole(data: Content) -> bytes | bytearray:
+def _whole(data: Content) -> bytes | mmap.mmap:
     """What can be searched: a view is one of the start of a reused buffer."""
     return data if isinstance(data, bytes) else data.obj  # type: ignore[return-value]
 
@@ -118,6 +127,9 @@ def _decode_tail(
         tail = _tails.decode(b'{"messages":[' + data[end:])
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return None
+    for name in _Header.__struct_fields__:
+        if (value := getattr(tail, name)) is not msgspec.UNSET:
+            setattr(header, name, value)
     conversation = converse(tail.messages)
     session = _session(header, conversation, zone)
     session.resumed = resume
@@ -146,14 +158,17 @@ def _checkpoint(
     if last < 0 or (last + 1 < len(messages) and messages[last + 1].role == "tool"):
         return None
     settled = messages[: last + 1]
-    mark = _whole(data).rfind(_PERSISTED, start, len(data))
+    if _awaits_results(settled):
+        return None
+    read = start + (0 if resume is None else resume.offset)
+    mark = _whole(data).rfind(_PERSISTED, read, max(read, _find(data, _MESSAGES_END, read)))
     end = _find(data, _MESSAGE_END, mark)
-    if mark < start or end < 0:
+    if mark < read or end < 0:
         return None
     end += len(_MESSAGE_END)
     before = 0 if resume is None else resume.calls
     hashed = proof or xxhash.xxh3_64()
-    hashed.update(memoryview(data)[start + (0 if resume is None else resume.offset) : end])
+    hashed.update(memoryview(data)[read:end])
     return Checkpoint(
         offset=end - start,
         digest=hashed.intdigest(),
@@ -161,6 +176,16 @@ def _checkpoint(
         calls=before + sum(len(m.tool_calls or ()) for m in settled if m.role == "assistant"),
         compacted=any(m.summary for m in settled) or (resume is not None and resume.compacted),
     )
+
+
+def _awaits_results(messages: list[Message]) -> bool:
+    """Whether results may still follow that belong to a request among these messages."""
+    results = 0
+    for message in reversed(messages):
+        if message.role != "tool":
+            return len(message.tool_calls or ()) > results
+        results += 1
+    return results > 0
 
 
 def _session(header: _Header, conversation: Conversation, zone: tzinfo | None) -> Session:

@@ -53,14 +53,17 @@ def connect(path: str, *, now: float, progress: Callable[[int], None]) -> sqlite
         try:
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         except OSError as error:
-            raise StoreError(path, f"its folder cannot be made: {error.strerror}") from error
+            raise StoreError(
+                path,
+                f"its folder cannot be made: {error.strerror}",
+                hint="choose another --state",
+            ) from error
     with guarded(path):
         connection = sqlite3.connect(
             path, timeout=_BUSY_TIMEOUT_S, isolation_level=None, check_same_thread=False
         )
         try:
-            fresh = not connection.execute("PRAGMA page_count").fetchone()[0]
-            if fresh:
+            if not current_version(connection, path):  # another program's file stays as it is
                 connection.execute("PRAGMA auto_vacuum = INCREMENTAL")
             connection.execute("PRAGMA journal_mode = WAL")
             connection.execute("PRAGMA synchronous = NORMAL")
@@ -88,7 +91,8 @@ def connect_read_only(path: str) -> sqlite3.Connection:
         connection = sqlite3.connect(uri, uri=True, timeout=_BUSY_TIMEOUT_S, isolation_level=None)
         try:
             connection.execute("PRAGMA query_only = ON")
-            current_version(connection, path)
+            if not current_version(connection, path) and path != MEMORY:
+                raise StoreError(path, "it is empty", hint="start `timmyd run` first")
         except BaseException:
             connection.close()
             raise

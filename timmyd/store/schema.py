@@ -76,6 +76,8 @@ _V1 = (
     "CREATE TABLE state (key TEXT PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID",
 )
 
+_RECORD = "CREATE TABLE IF NOT EXISTS migrations (version INTEGER PRIMARY KEY, at REAL NOT NULL)"
+
 MIGRATIONS: tuple[tuple[str, ...], ...] = (_V1,)
 """Append only: entry n brings version n to n + 1. Never edit one that was released."""
 
@@ -107,17 +109,20 @@ def migrate(
         progress(number + 1)
         connection.execute("BEGIN IMMEDIATE")
         try:
+            if number == 0:
+                connection.execute(_RECORD)
             for statement in MIGRATIONS[number]:
                 connection.execute(statement)
             connection.execute("INSERT INTO migrations VALUES (?, ?)", (number + 1, now))
             connection.execute("COMMIT")
         except BaseException:
-            connection.execute("ROLLBACK")
+            if connection.in_transaction:  # SQLite itself undoes it where the disk is full
+                connection.execute("ROLLBACK")
             raise
 
 
 def current_version(connection: sqlite3.Connection, path: str) -> int:
-    """The schema version that the database has; makes the table of migrations in an empty one.
+    """The schema version that the database has, 0 if it is empty; changes nothing.
 
     Raises:
         StoreError: It holds tables that timmyd did not make.
@@ -125,10 +130,20 @@ def current_version(connection: sqlite3.Connection, path: str) -> int:
     tables = {row[0] for row in connection.execute("SELECT name FROM sqlite_master")}
     if "migrations" not in tables:
         if tables:
-            raise StoreError(path, "it holds the tables of another program")
-        connection.execute(
-            "CREATE TABLE migrations (version INTEGER PRIMARY KEY, at REAL NOT NULL)"
-        )
+            raise _foreign(path)
         return 0
-    row = connection.execute("SELECT max(version) FROM migrations").fetchone()
-    return int(row[0] or 0)
+    columns = [row[1] for row in connection.execute("PRAGMA table_info(migrations)")]
+    if columns != ["version", "at"]:
+        raise _foreign(path)
+    version = connection.execute("SELECT max(version) FROM migrations").fetchone()[0]
+    if not isinstance(version, int | None):
+        raise _foreign(path)
+    return version or 0
+
+
+def _foreign(path: str) -> StoreError:
+    return StoreError(
+        path,
+        "it holds the tables of another program",
+        hint="choose another --state, or move the file away",
+    )
