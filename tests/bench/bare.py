@@ -8,7 +8,7 @@ import venv
 from pathlib import Path
 
 from timmyd.core.tasks import TaskTable
-from timmyd.engine.ingest import facts_of, judge_result
+from timmyd.engine.facts import facts_of, judge_result
 from timmyd.sources.snapshot import decode
 from timmyd.store.batch import signature_key
 from timmyd.store.rollups import HourFold

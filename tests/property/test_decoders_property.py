@@ -12,7 +12,8 @@ from hypothesis import example, given, strategies as st
 from timmyd.core.model import Session
 from timmyd.core.tasks import TaskTable
 from timmyd.engine import IntelligenceEngine
-from timmyd.engine.ingest import Ingest, Origin
+from timmyd.engine.ingest import Ingest
+from timmyd.engine.intake import Origin
 from timmyd.errors import SessionError
 from timmyd.sources import session as plain, snapshot, telemetry
 from timmyd.store.database import PatternDatabase

@@ -5,7 +5,7 @@ import importlib
 import importlib.util
 import sys
 
-from tests.worlds import learning_tables
+from tests.worlds import fleet_world, learning_tables
 from tests.worlds.learning_tables import Row
 
 
@@ -25,6 +25,7 @@ def main() -> int:
     table = [("table", "world", "figure", "ours", "bar", "verdict")]
     table += learning_tables.rows(quick=quick)
     table += knob_rows(quick=quick)
+    table += fleet_world.rows(quick=quick)
     widths = [max(len(row[i]) for row in table) for i in range(6)]
     for row in table:
         cells = (cell.ljust(width) for cell, width in zip(row, widths, strict=True))

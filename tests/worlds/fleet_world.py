@@ -10,6 +10,7 @@ import random
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from tests.worlds.learning_tables import Row
 from tests.worlds.worlds_base import geometric, pick, poisson, sigmoid, zipf
 from timmyd.config import Price, Settings
 from timmyd.engine import IntelligenceEngine
@@ -218,3 +219,23 @@ def fixed(world: FleetWorld) -> float:
     while world.t < world.ticks:
         world.step({})
     return world.expected / world.calls
+
+
+def rows(*, quick: bool, seeds: range = range(10, 18)) -> list[Row]:
+    """One row a scenario: the engine's success between that of nobody's advice and the oracle's."""
+    found: list[Row] = []
+    for name, options in SCENARIOS.items():
+        short: dict[str, Any] = {"ticks": 1_000} if quick else {}
+        chosen = seeds[:1] if quick else seeds
+        unadvised = [fixed(FleetWorld(seed, **options, **short)) for seed in chosen]
+        runs = [drive(FleetWorld(seed, **options, **short)) for seed in chosen]
+        ours, oracle = (sum(run[i] for run in runs) / len(runs) for i in (0, 1))
+        home = all(run[2] == _BASE["ezra"] for run in runs)
+        bar = max(0.8, REFERENCE[name]) if name.startswith("drift") else REFERENCE[name]
+        figure = f"success (unadvised {sum(unadvised) / len(unadvised):.3f}, oracle {oracle:.3f})"
+        verdict = "met" if ours >= bar and home else "MISSED"
+        knob = "" if home else ", knob not at its default"
+        found.append(("fleet", name, figure, f"{ours:.3f}{knob}", f">= {bar:.3f}", verdict))
+        if quick:
+            break
+    return found

@@ -9,8 +9,10 @@ from timmyd.core.identity import ANSWERED, hash_text, key_of
 from timmyd.core.model import Call, Execution
 from timmyd.core.row_memory import STATE_DB, RowMemory
 from timmyd.core.row_thread import Arrival, Asked, Resolved, Thread
-from timmyd.engine.ingest import Facts, Ingest, Origin, clean_model, clean_tool
+from timmyd.engine.facts import Facts, clean_model, clean_tool
+from timmyd.engine.ingest import Ingest
 from timmyd.engine.ingest_lineage import continued, join
+from timmyd.engine.intake import Origin
 from timmyd.house.outcome import Judgement
 from timmyd.sources.messages import ToolCall, text
 from timmyd.sources.state_db_rows import Row, SessionRow, ends_of_blocks

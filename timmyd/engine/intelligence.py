@@ -12,7 +12,9 @@ from timmyd.core.model import AdaptationEvent, iso
 from timmyd.core.register import ANSWERED, hash_text, rank
 from timmyd.engine.asking import Answers
 from timmyd.engine.estimates import FRESH_S, HISTORY_MOST
-from timmyd.engine.ingest import Ingest, Origin, facts_key
+from timmyd.engine.facts import facts_key
+from timmyd.engine.ingest import Ingest
+from timmyd.engine.intake import Origin
 from timmyd.engine.learning import Learner, event_of, trials_of
 from timmyd.errors import SessionError
 from timmyd.sources import session as plain

@@ -9,7 +9,8 @@ import msgspec
 import xxhash
 
 from timmyd.clock import Clock, monotonic
-from timmyd.engine.ingest import Cursor, Ingest, Origin, Taken
+from timmyd.engine.ingest import Ingest
+from timmyd.engine.intake import Cursor, Origin, Taken
 from timmyd.errors import SessionError, StoreError
 from timmyd.service.inbox import Inbox, Waiting, look_of, look_of_status
 from timmyd.service.logs import EventLogger, Once

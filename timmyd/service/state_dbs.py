@@ -8,8 +8,8 @@ from typing import Final
 import msgspec
 
 from timmyd.clock import Clock, monotonic
-from timmyd.engine.ingest import Origin
 from timmyd.engine.ingest_rows import RowIngest
+from timmyd.engine.intake import Origin
 from timmyd.errors import SessionError
 from timmyd.service.inbox import Place
 from timmyd.service.logs import EventLogger, Once

@@ -51,13 +51,18 @@ class Line(msgspec.Struct):
 
 
 class Head(msgspec.Struct):
-    """The header line of a run: whose session the lines belong to, and the writer's claims."""
+    """The header line of a run: whose session the lines belong to, and the writer's claims.
+
+    Attributes:
+        policy: The revision that the run's last call ran under: also that of the turn it ends.
+    """
 
     session_id: str
     house: str | None = None
     kit: str | None = None
     hermes: str | None = None
     parent: str | None = None
+    policy: int | None = None
 
 
 class Telemetry(msgspec.Struct):
@@ -151,6 +156,10 @@ def _take(line: bytes, found: Telemetry) -> str | None:
     checked = _check(raw, head)
     if isinstance(checked, str):
         return checked
+    if checked.kind == "end" and checked.policy is None:
+        checked.policy = head.policy
+    if checked.policy is not None:
+        head.policy = checked.policy
     found.lines.append(checked)
     return None
 

@@ -10,8 +10,9 @@ from typing import Final
 from timmyd import __version__
 from timmyd.clock import Clock, monotonic, now as wall_clock
 from timmyd.core.identity import hash_text
-from timmyd.engine.ingest import Ingest, Origin
+from timmyd.engine.ingest import Ingest
 from timmyd.engine.ingest_rows import RowIngest
+from timmyd.engine.intake import Origin
 from timmyd.errors import SessionError
 from timmyd.service.files import open_home
 from timmyd.service.inbox import Inbox, Looks, Place

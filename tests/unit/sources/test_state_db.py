@@ -26,7 +26,7 @@ from tests.contract.state_db_corpus import (
     take_rows,
 )
 from timmyd.core.identity import hash_text
-from timmyd.engine.ingest import Origin
+from timmyd.engine.intake import Origin
 from timmyd.errors import SessionError
 from timmyd.sources import state_db
 from timmyd.sources.export import decode as decode_export, is_export

@@ -1,0 +1,113 @@
+"""What is stored of a call instead of what it said: signature, shape, outcome, and names made safe."""
+
+import re
+from functools import lru_cache
+from hashlib import sha256
+from typing import Any, NamedTuple
+
+import msgspec
+
+from timmyd.core.identity import hash_text
+from timmyd.house.outcome import Judgement, judge
+from timmyd.house.shape import describe, shape as shape_of
+
+UNNAMED = "unnamed"
+"""Stands for a tool or a model whose name is not made like one."""
+
+_TOOL_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.:/-]{0,63}")
+_MODEL_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:/@+-]{0,127}")
+_PLAIN = frozenset({str, int, bool, type(None)})
+_canonical = msgspec.json.Encoder(order="sorted").encode
+
+
+class Facts(NamedTuple):
+    """What is stored of a call's tool and arguments."""
+
+    signature: str
+    shape: str
+    key: int
+
+
+def facts_of(tool: str, arguments: str) -> Facts:
+    """What is stored of a call; the same as `house.shape.describe`, by a faster decoder where it can.
+
+    Flat objects of texts, whole numbers and truth values have one canonical form, whoever writes it;
+    what else there is (fractions, nesting, broken text) takes the house kit's own way.
+    """
+    try:
+        value = msgspec.json.decode(arguments)
+        if type(value) is dict and all(type(item) in _PLAIN for item in value.values()):
+            signature = sha256(_canonical(value)).hexdigest()[:16]
+            return Facts(signature, shape_of(tool, value), facts_key(tool, signature))
+    except (msgspec.MsgspecError, UnicodeError, OverflowError, RecursionError):
+        pass
+    signature, shape = describe(tool, arguments)
+    return Facts(signature, shape, facts_key(tool, signature))
+
+
+def facts_key(tool: str, signature: str) -> int:
+    """The hash of tool and arguments by which sources meet."""
+    return (int(signature, 16) ^ hash_text(tool)) & ((1 << 63) - 1)
+
+
+def clean_tool(name: str) -> str:
+    """A tool's name as it may be stored, published and put in a prompt.
+
+    It comes from a session, so whoever talks to the agent may have written it. A name that is not
+    made like one could be a sentence for a model to obey or a line for a log to swallow.
+    """
+    return name if _TOOL_NAME.fullmatch(name) else UNNAMED
+
+
+def clean_model(name: str) -> str:
+    """The same for a model's name."""
+    return name if _MODEL_NAME.fullmatch(name) else UNNAMED
+
+
+class _Verdict(msgspec.Struct, gc=False):
+    error: Any = None
+    status: Any = None
+    exit_code: Any = None
+    success: Any = None
+    guardrail: Any = None
+
+
+_verdicts = msgspec.json.Decoder(_Verdict)
+
+
+def loads_result(text: str) -> Any:
+    """Decode a tool's result as far as a judgement of it looks: most say early that all went well."""
+    head = _verdicts.decode(text)
+    if head.error or head.exit_code:
+        return msgspec.json.decode(text)
+    return {
+        "error": head.error,
+        "status": head.status,
+        "exit_code": head.exit_code,
+        "success": head.success,
+    }
+
+
+@lru_cache(maxsize=1024)
+def _went_well(tool: str, *, with_code: bool) -> Judgement:
+    """The judgement of a result in which nothing says otherwise."""
+    return judge(tool, '{"exit_code": 0}' if with_code else "{}")
+
+
+def judge_result(
+    tool: str, content: Any, *, disposition: str | None = None, exit_codes: str = "error"
+) -> Judgement:
+    """The same as `house.outcome.judge`, with a short way for the many results that went well."""
+    if type(content) is str and disposition is None and content[:1] == "{" and content[-1:] == "}":
+        try:
+            head = _verdicts.decode(content)
+        except (msgspec.MsgspecError, UnicodeError, RecursionError):
+            head = None
+        if (
+            head is not None
+            and not (head.error or head.exit_code)
+            and head.success is not False
+            and head.status is None
+        ):
+            return _went_well(tool, with_code=head.exit_code is not None)
+    return judge(tool, content, disposition=disposition, loads=loads_result, exit_codes=exit_codes)

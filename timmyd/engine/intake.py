@@ -1,0 +1,86 @@
+"""What goes into taking a file in, and what comes out; shared by every flow."""
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+import msgspec
+import xxhash
+
+from timmyd.core.model import Checkpoint, Execution, Source
+from timmyd.sources import telemetry
+
+
+class Origin(NamedTuple):
+    """Where a file comes from, and how it looked when it was opened.
+
+    Attributes:
+        home: The Hermes home or directory; session ids are unique within it.
+        house: Whose work it is.
+        source: Which source reads it.
+        name: The file's name without folder and ending.
+        written_at: The file's time of change, Unix seconds.
+        now: Unix seconds; nothing is recorded later than this.
+    """
+
+    home: str
+    house: str
+    source: Source
+    name: str
+    written_at: float
+    now: float
+
+
+class Cursor(msgspec.Struct, kw_only=True):
+    """How far a file was read, kept with the ledger's row of it.
+
+    Attributes:
+        checkpoint: Of a snapshot.
+        offset: Of a telemetry file: bytes up to the end of the last whole line.
+        proof: xxh3_64 of the `proof_bytes` before `offset`; tells that the file is still the same.
+        heads: The headers of a telemetry file, by run.
+    """
+
+    checkpoint: Checkpoint | None = None
+    offset: int = 0
+    proof: int = xxhash.xxh3_64_intdigest(b"")
+    proof_bytes: int = 0
+    heads: dict[str, telemetry.Head] = msgspec.field(default_factory=dict)
+
+
+class Taken(NamedTuple):
+    """What came of a file.
+
+    Attributes:
+        executions: Counted for the first time.
+        duplicates: Shown, but counted before.
+        amended: Answered now, or known better now.
+        refused: Lines of a telemetry file that could not be used, by code.
+        cursor: Where the next reading may start; None if the file is not ours.
+    """
+
+    executions: int
+    duplicates: int
+    amended: int
+    refused: Mapping[str, int]
+    cursor: Cursor | None
+
+
+def keep_known(found: Execution, before: Execution) -> Execution:
+    """What the better sighting does not know stays as the other source had it."""
+    gaps = {
+        name: getattr(before, name)
+        for name in (
+            "latency_ms",
+            "confidence",
+            "tokens_in",
+            "tokens_out",
+            "cost",
+            "policy",
+            "followed",
+            "model",
+        )
+        if getattr(found, name) is None
+    }
+    if not found.shape:
+        gaps["shape"] = before.shape
+    return msgspec.structs.replace(found, **gaps) if gaps else found

@@ -1,0 +1,158 @@
+"""The flow of telemetry: a line is one call, judged where it ran, and counted once by run and number."""
+
+import msgspec
+import xxhash
+
+from timmyd.core.identity import ANSWERED, INNER, hash_text, key_of, never_repeats, rank
+from timmyd.core.model import Execution
+from timmyd.core.register import Register
+from timmyd.core.tasks import TaskTable
+from timmyd.engine.facts import clean_model, clean_tool, facts_key
+from timmyd.engine.intake import Cursor, Origin, Taken, keep_known
+from timmyd.engine.marks import id_mark
+from timmyd.sources import telemetry
+from timmyd.sources.messages import Content
+from timmyd.store.batch import Batch, Request, Turn
+
+_PROOF_BYTES = 256
+_TELEMETRY = rank("telemetry")
+
+
+class LineIngest:
+    """Applies the lines of telemetry files to a batch."""
+
+    def __init__(self, tasks: TaskTable) -> None:
+        """Use the table that says which calls are read, build, test or judge."""
+        self.tasks = tasks
+
+    def take(self, batch: Batch, origin: Origin, data: Content, cursor: Cursor) -> Taken:
+        """Take the lines of `data`, the part of the file behind the cursor.
+
+        Raises:
+            SessionError: The file is of a newer major schema.
+        """
+        found = telemetry.decode(bytes(data), cursor.heads)
+        new = duplicates = amended = 0
+        for line in found.lines:
+            lineage = self._line_lineage(batch, origin, line)
+            register = batch.register(lineage)
+            batch.touch(lineage, origin.now)
+            if not register.take_line(line.run, line.n):
+                duplicates += 1
+                continue
+            at = min(line.at, origin.now)
+            if line.kind == "tool":
+                if self._take_tool_line(batch, origin, register, lineage, line, at):
+                    new += 1
+                else:
+                    amended += 1
+            else:
+                _take_other_line(batch, origin, lineage, line, at)
+        after = Cursor(
+            offset=cursor.offset + found.size,
+            proof=cursor.proof,
+            proof_bytes=cursor.proof_bytes,
+            heads=found.heads,
+        )
+        if found.size:
+            proof = bytes(data[max(0, found.size - _PROOF_BYTES) : found.size])
+            after.proof, after.proof_bytes = xxhash.xxh3_64_intdigest(proof), len(proof)
+        return Taken(new, duplicates + amended, amended, found.refused, after)
+
+    def _line_lineage(self, batch: Batch, origin: Origin, line: telemetry.Line) -> int:
+        home = batch.name(origin.home)
+        sid = hash_text(line.session_id)
+        lineage = batch.lineage_of(home, sid)
+        if lineage is None:
+            lineage = batch.new_lineage(origin.house, started_at=None, now=origin.now)
+            batch.enter(home, sid, lineage)
+        if line.inner or not never_repeats(line.call_id):
+            return lineage
+        if batch.register(lineage).with_key(key_of(line.call_id)):
+            return lineage
+        # a child that was read before showed the call as a copy
+        other = batch.joined(id_mark(origin.home, line.call_id))
+        if other is None or other == lineage:
+            return lineage
+        batch.merge(lineage, other, origin.now)
+        return other
+
+    def _take_tool_line(
+        self,
+        batch: Batch,
+        origin: Origin,
+        register: Register,
+        lineage: int,
+        line: telemetry.Line,
+        at: float,
+    ) -> bool:
+        key = key_of(line.call_id)
+        facts = facts_key(line.tool, line.signature)
+        index = None
+        if not line.inner:
+            began = at - (line.latency_ms or 0.0) / 1000.0
+            index = register.meet(key, facts, rank=_TELEMETRY, ran_at=began)
+        execution = self._from_line(origin, lineage, line, at)
+        if index is None:
+            execution = msgspec.structs.replace(execution, id=batch.new_execution())
+            flags = ANSWERED | (INNER if line.inner else 0)
+            register.add(key, facts, execution.id, rank=_TELEMETRY, seen_at=at, flags=flags)
+            batch.add(execution)
+            if not line.inner:
+                self._mark(batch, origin, lineage, line)
+            return True
+        known = register.known[index]
+        known.shown_by |= 1 << _TELEMETRY
+        known.flags |= ANSWERED
+        known.best = _TELEMETRY
+        before = batch.execution(known.execution)
+        if before is not None:
+            batch.amend(keep_known(msgspec.structs.replace(execution, id=known.execution), before))
+        self._mark(batch, origin, lineage, line)
+        return False
+
+    @staticmethod
+    def _mark(batch: Batch, origin: Origin, lineage: int, line: telemetry.Line) -> None:
+        if never_repeats(line.call_id):
+            batch.mark([id_mark(origin.home, line.call_id)], lineage)
+
+    def _from_line(
+        self, origin: Origin, lineage: int, line: telemetry.Line, at: float
+    ) -> Execution:
+        return Execution(
+            id=0,
+            at=at,
+            session=lineage,
+            house=origin.house,
+            tool=clean_tool(line.tool),
+            signature=line.signature,
+            shape=line.shape,
+            model=clean_model(line.model) if line.model else None,
+            task_type=self.tasks.task_type(line.tool, line.shape),
+            outcome=line.outcome,
+            rule=line.rule,
+            error_type=line.error_type,
+            source="telemetry",
+            latency_ms=line.latency_ms,
+            confidence=line.confidence,
+            tokens_in=line.tokens_in,
+            tokens_out=line.tokens_out,
+            policy=line.policy,
+            followed=line.followed,
+            inner=line.inner,
+        )
+
+
+def _take_other_line(
+    batch: Batch, origin: Origin, lineage: int, line: telemetry.Line, at: float
+) -> None:
+    if line.kind == "end":
+        batch.add_turn(
+            Turn(at, lineage, origin.house, line.completed, line.interrupted, line.policy)
+        )
+    elif line.model:
+        model = clean_model(line.model)
+        ok = line.outcome == "ok"
+        batch.add_request(
+            Request(at, origin.house, model, ok, line.latency_ms, line.tokens_in, line.tokens_out)
+        )
