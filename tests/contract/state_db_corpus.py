@@ -10,8 +10,8 @@ from pathlib import Path
 from timmyd.core.model import Execution
 from timmyd.core.tasks import TaskTable
 from timmyd.engine.ingest import Ingest
-from timmyd.engine.intake import Cursor as FileCursor, Origin
 from timmyd.engine.ingest_rows import RowIngest
+from timmyd.engine.intake import Cursor as FileCursor, Origin
 from timmyd.sources import state_db
 from timmyd.sources.state_db import Chunk, Cursor
 from timmyd.sources.state_db_open import HEADER_BYTES, look

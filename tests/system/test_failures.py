@@ -122,7 +122,8 @@ def test_wrong_settings_end_the_start_with_78_and_without_a_restart(server: Serv
 
         assert state_of(server) == ("failed", "exit-code", "78")
         assert server.show(UNIT, "NRestarts")["NRestarts"] == "0"
-        for said in (words(server), server.timmyd("status").err, server.timmyd("check").err):
+        check = server.timmyd("check")
+        for said in (words(server), server.timmyd("status").err, check.out + check.err):
             assert "wrong.toml" in said
             assert "tickk" in said
     finally:

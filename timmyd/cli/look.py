@@ -83,6 +83,8 @@ def _print_status(known: dict[str, Any], now: float) -> None:
     say(f"{known['executions']} executions counted; {known['open_breakers']} breakers open")
     for trial in known["trials"]:
         say(f"on trial: {trial['policy']} {trial['old']} against {trial['new']}")
+    for found in known.get("databases", ()):
+        say(f"{found['state']}: {printable(found['path'])} of {found['house']} {found['words']}")
     for folder in known.get("folders", ()):
         why = f" ({folder['reason']})" if folder["reason"] else ""
         say(f"{folder['state']}: {printable(folder['path'])} is {printable(folder['house'])}{why}")

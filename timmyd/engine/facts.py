@@ -78,7 +78,7 @@ _verdicts = msgspec.json.Decoder(_Verdict)
 def loads_result(text: str) -> Any:
     """Decode a tool's result as far as a judgement of it looks: most say early that all went well."""
     head = _verdicts.decode(text)
-    if head.error or head.exit_code:
+    if head.error or head.exit_code or head.success is False or head.guardrail is not None:
         return msgspec.json.decode(text)
     return {
         "error": head.error,

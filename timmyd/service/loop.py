@@ -511,6 +511,16 @@ class Daemon:
                 }
                 for folder in self.inbox.folders.values()
             ],
+            "databases": [
+                {
+                    "path": str(found.path),
+                    "house": found.house,
+                    "state": found.code,
+                    "words": found.words,
+                }
+                for found in self.state_dbs.findings()
+                if found.code != "missing"
+            ],
             "refused": [
                 {
                     "file": os.fsencode(refusal.name).decode("utf-8", "backslashreplace"),

@@ -60,7 +60,7 @@ class Reader:
         self.clock = clock
         self.once = Once()
         self._largest_bytes = largest_bytes
-        self._buffer = mmap.mmap(-1, _BUFFER_BYTES)
+        self._buffer = _buffer(_BUFFER_BYTES)
 
     def read_slice(self, *, slice_s: float = SLICE_S) -> Progress:
         """Read the files that are due until the slice is over, and commit.
@@ -215,7 +215,7 @@ class Reader:
         several times as fast to the start of a page as to elsewhere; so the buffer is a mapping.
         """
         if not size <= len(self._buffer) <= max(_BUFFER_MOST * size, _BUFFER_BYTES):
-            self._buffer = mmap.mmap(-1, max(size + size // 4, _BUFFER_BYTES))
+            self._buffer = _buffer(max(size + size // 4, _BUFFER_BYTES))
         view = memoryview(self._buffer)
         read = 0
         try:
@@ -260,3 +260,8 @@ def _continues(fd: int, cursor: Cursor) -> bool:
     except OSError:
         return False
     return len(proof) == cursor.proof_bytes and xxhash.xxh3_64_intdigest(proof) == cursor.proof
+
+
+def _buffer(size: int) -> mmap.mmap:
+    """Memory of this process alone, at the start of a page."""
+    return mmap.mmap(-1, size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)

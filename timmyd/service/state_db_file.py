@@ -10,7 +10,7 @@ from timmyd.service.files import Directory, judge, open_home
 from timmyd.service.inbox import Place, house_of_profile
 from timmyd.service.refusal import FileRefusedError, Reason
 from timmyd.sources import state_db
-from timmyd.sources.state_db import READ_S, Chunk, Cursor
+from timmyd.sources.state_db import Chunk, Cursor
 from timmyd.sources.state_db_open import HEADER_BYTES, Found, look
 
 FILE_NAME: Final = "state.db"
@@ -144,20 +144,6 @@ class StateDb:
         path = str(self.path.absolute())
         chunk = state_db.read(path, header, found, self.cursor, read_s=read_s, largest_rows=rows)
         return chunk, found
-
-
-def inspect(file: StateDb) -> Finding:
-    """Look into a database once, for `check`; the caller closes the file."""
-    file.reopen()
-    if file.directory is not None:
-        try:
-            chunk, file.seen = file.read(read_s=READ_S, rows=1)
-        except SessionError as error:
-            file.trouble = error
-        else:
-            file.cursor, file.highest_id = chunk.cursor, chunk.highest_id
-            file.schema, file.is_newer = chunk.schema.version, chunk.schema.is_newer
-    return finding_of(file)
 
 
 def finding_of(file: StateDb) -> Finding:

@@ -10,7 +10,6 @@ from typing import Any
 import pytest
 
 from tests.contract.state_db_corpus import CORPUS, NOW, ROWS, counts, truth
-from timmyd.service.home_check import check_homes
 from timmyd.service.inbox import Place
 from timmyd.service.logs import captured
 from timmyd.service.metrics import Metrics
@@ -225,40 +224,3 @@ def test_all_that_was_found_is_due_again_soon(tmp_path: Path) -> None:
 
 
 # ------------------------------------------------------------------------- check
-def test_check_tells_of_each_source_of_each_home(tmp_path: Path) -> None:
-    home = tmp_path / "home"
-    put("s01_terminal_exit_codes", home)
-    sessions = home / "profiles" / "ezra" / "sessions"
-    (sessions / "timmy").mkdir(parents=True)
-    (sessions / "timmy" / "a.jsonl").write_text("")
-    os.utime(sessions / "timmy" / "a.jsonl", (NOW, NOW))
-    (sessions / "session_old.json").write_text("{}")
-    os.utime(sessions / "session_old.json", (NOW - 30 * 86_400, NOW - 30 * 86_400))
-    found = check_homes([Place(home)], now=NOW)
-    assert [(finding.house, finding.code) for finding in found] == [
-        ("timmy", "telemetry.missing"),
-        ("timmy", "state_db.ok"),
-        ("timmy", "snapshot.missing"),
-        ("ezra", "telemetry.ok"),
-        ("ezra", "state_db.missing"),
-        ("ezra", "snapshot.idle"),
-    ]
-    assert found[0].remedy == f"timmyd hermes install --home {home}"
-    assert found[1].hermes == "0.19"
-    assert all(finding.shows_not for finding in found)
-    assert not any(finding.is_trouble for finding in found)
-
-
-def test_check_tells_trouble_from_a_newer_hermes_and_from_an_idle_one(tmp_path: Path) -> None:
-    torn = put(CASE, tmp_path / "torn")
-    torn.write_bytes(torn.read_bytes()[:9_000])
-    newer = put(CASE, tmp_path / "newer")
-    with closing(sqlite3.connect(newer)) as connection, connection:
-        connection.execute("UPDATE schema_version SET version = 99")
-    put(CASE, tmp_path / "idle")
-    places = [Place(tmp_path / name) for name in ("torn", "newer", "idle")]
-    found = [f for f in check_homes(places, now=NOW + 8 * 86_400) if f.source == "state_db"]
-    assert [finding.code for finding in found] == [
-        "state_db.torn", "state_db.newer_schema", "state_db.idle",
-    ]  # fmt: skip
-    assert [finding.is_trouble for finding in found] == [True, False, False]

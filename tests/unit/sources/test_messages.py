@@ -104,7 +104,14 @@ def test_the_bridge_stands_for_the_tool_that_its_result_names() -> None:
 
 
 def test_the_opening_is_the_first_turn_with_calls_once_it_ended() -> None:
-    messages = [USER, asks(("a", "t"), ("b", "t")), answer("a"), answer("b"), USER, asks(("c", "t"))]
+    messages = [
+        USER,
+        asks(("a", "t"), ("b", "t")),
+        answer("a"),
+        answer("b"),
+        USER,
+        asks(("c", "t")),
+    ]
     decoded = _messages.decode(json.dumps(messages).encode())
 
     assert converse(decoded[:4]).opening == 0
@@ -167,7 +174,7 @@ def test_what_hermes_can_leave_is_read(data: bytes) -> None:
         (b'{"a": ', "torn", "byte 6"),
         (b'{"a": x}', "not_json", "byte 6"),
         (b"[1]", "wrong_type", "$"),
-        (b"[" * 100_000, "too_deep", "$"),
+        (b'{"a": ' + b"[" * 100_000, "too_deep", "$"),
         (b'{"a": NaN, "b": ' + b"[" * 100_000, "too_deep", "$"),
     ],
 )

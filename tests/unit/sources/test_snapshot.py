@@ -136,9 +136,7 @@ def test_keys_after_the_messages_change_nothing(trailing: Json) -> None:
     old = [PADDING, *turns(range(3)), request(3, _db_persisted=False)]
     new = [*old[:-1], request(3), result(3), *turns(range(4, 6))]
 
-    found = check_grown(
-        write(old, trailing=trailing), write(new, trailing=trailing), resumes=True
-    )
+    found = check_grown(write(old, trailing=trailing), write(new, trailing=trailing), resumes=True)
 
     assert [call.call_id for call in found.calls] == ["call_3", "call_4", "call_5"]
 

@@ -35,7 +35,8 @@ def test_a_line_has_its_facts_and_the_session_of_its_run() -> None:
     for name in ("run", "n", "at", "tool", "call_id", "signature", "shape", "outcome", "rule",
                  "error_type", "latency_ms", "policy", "followed", "inner"):  # fmt: skip
         assert getattr(line, name) == TOOL[name]
-    assert found.heads == {RUN: Head("s1", "ezra", "1")}
+    head = found.heads[RUN]
+    assert (head.session_id, head.house, head.kit) == ("s1", "ezra", "1")
     assert (found.refused, found.first_refused) == ({}, None)
 
 

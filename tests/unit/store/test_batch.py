@@ -1,7 +1,8 @@
 """Buckets are sums that are never read back: after any mix of batches they equal a recount of the rows."""
 
-from collections import Counter
-from typing import NamedTuple
+from collections import defaultdict
+from contextlib import suppress
+from typing import Any, NamedTuple
 
 import pytest
 from hypothesis import given, strategies as st
@@ -61,8 +62,12 @@ steps = st.lists(
 )
 
 
-class Undone(Exception):
+class UndoneError(Exception):
     pass
+
+
+def undo() -> None:
+    raise UndoneError
 
 
 def with_id(execution: Execution, number: int) -> Execution:
@@ -86,8 +91,8 @@ def run(store: PatternDatabase, todo: list[Step]) -> dict[int, Execution]:
                         ended = step.ends
                         break
                 if ended == "roll back":
-                    raise Undone
-        except Undone:
+                    undo()
+        except UndoneError:
             continue
         stands = open_
         if ended == "end":
@@ -111,14 +116,14 @@ Sums = dict[tuple[object, ...], tuple[float, ...]]
 
 
 def recount(stands: dict[int, Execution]) -> dict[str, Sums]:
-    found: dict[str, dict[tuple[object, ...], Counter[int]]] = {
+    found: dict[str, dict[tuple[object, ...], dict[int, float]]] = {
         name: {} for name in ("hours", "latencies", "patterns", "models")
     }
 
     def put(table: str, key: tuple[object, ...], values: list[float]) -> None:
-        total = found[table].setdefault(key, Counter())
+        total = found[table].setdefault(key, defaultdict(float))
         for place, value in enumerate(values):
-            total[place] += value  # type: ignore[assignment] - sums of fractions too
+            total[place] += value
 
     for e in stands.values():
         combo = (e.house, e.tool, e.shape, e.model or "", e.task_type)
@@ -152,8 +157,10 @@ COMBO = "c.house, c.tool, c.shape, c.model, c.task"
 QUERIES = {
     "hours": (
         6,
-        f"SELECT t.hour, {COMBO}, {', '.join(OUTCOMES)}, latency_n, latency_ms, confidence_n,"
-        " confidence FROM hours t JOIN combos c ON c.id = t.combo",
+        (
+            f"SELECT t.hour, {COMBO}, {', '.join(OUTCOMES)}, latency_n, latency_ms, confidence_n,"
+            " confidence FROM hours t JOIN combos c ON c.id = t.combo"
+        ),
     ),
     "latencies": (
         7,
@@ -161,13 +168,17 @@ QUERIES = {
     ),
     "patterns": (
         6,
-        f"SELECT {COMBO}, t.signature, calls, rated, ok, latency_n, latency_ms, confidence_n,"
-        " confidence FROM patterns t JOIN combos c ON c.id = t.combo",
+        (
+            f"SELECT {COMBO}, t.signature, calls, rated, ok, latency_n, latency_ms, confidence_n,"
+            " confidence FROM patterns t JOIN combos c ON c.id = t.combo"
+        ),
     ),
     "models": (
         2,
-        "SELECT model, task, calls, rated, ok, latency_n, latency_ms, tokens_n, tokens, cost_n,"
-        " cost FROM models",
+        (
+            "SELECT model, task, calls, rated, ok, latency_n, latency_ms, tokens_n, tokens, cost_n,"
+            " cost FROM models"
+        ),
     ),
 }
 
@@ -198,8 +209,8 @@ def test_buckets_equal_a_recount_after_any_mix_of_adding_amending_and_undoing(
     store.close()
 
 
-def one(number: int, **facts: object) -> Execution:
-    values: dict[str, object] = {
+def one(number: int, **facts: Any) -> Execution:
+    values: dict[str, Any] = {
         "id": number,
         "at": NOW,
         "house": "ezra",
@@ -208,7 +219,7 @@ def one(number: int, **facts: object) -> Execution:
         "shape": "ls",
         "outcome": "ok",
     }
-    return Execution(**values | facts)  # type: ignore[arg-type] - the facts of one test
+    return Execution(**values | facts)
 
 
 @pytest.fixture
@@ -253,13 +264,13 @@ def test_an_outcome_that_comes_late_is_remembered_until_it_was_used(store: Patte
 
 
 def test_a_batch_that_was_undone_leaves_nothing_also_not_in_memory(store: PatternDatabase) -> None:
-    with pytest.raises(Undone), store.batch() as batch:
+    with suppress(UndoneError), store.batch() as batch:
         lineage = batch.new_lineage("ezra", started_at=None, now=NOW)
         batch.register(lineage).take_line("a" * 16, 1)
         batch.touch(lineage, NOW)
         batch.add(one(batch.new_execution()))
         batch.save_file(FileRow(path=b"/x", house="e", source="session", dev=1, ino=1, size=1, mtime_ns=1))  # fmt: skip
-        raise Undone
+        undo()
 
     assert store.executions_after(0, 10) == []
     assert store.files() == []

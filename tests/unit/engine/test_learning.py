@@ -1,0 +1,103 @@
+"""The learner: what it takes in, what it decides, what survives a restart."""
+
+import json
+from typing import Any
+
+import pytest
+
+from timmyd.config import Settings
+from timmyd.core.model import Execution
+from timmyd.engine.estimates import FRESH_S
+from timmyd.engine.learning import Learner
+
+NOW = 1_795_381_822.0
+DAY_S = 86_400.0
+
+
+def failing(count: int, *, at: float = NOW, sessions: int = 5, outcome: str = "error") -> list[Execution]:  # fmt: skip
+    return [
+        Execution(
+            id=number, at=at - count + number, session=1 + number % sessions, house="ezra",
+            tool="terminal", signature="0" * 16, shape="git push", outcome=outcome,
+        )
+        for number in range(1, count + 1)
+    ]  # fmt: skip
+
+
+def broken(now: float = NOW) -> Learner:
+    learner = Learner(Settings(), {})
+    learner.observe(failing(60, at=now), [], now=now)
+    learner.tick(now)
+    return learner
+
+
+def test_a_tool_that_fails_opens_its_breaker_once_and_says_so() -> None:
+    learner = Learner(Settings(), {})
+    learner.observe(failing(60), [], now=NOW)
+
+    (event,) = [event for event in learner.tick(NOW) if event.trigger == "breaker"]
+
+    assert (event.kind, event.change_type) == ("breaker_opened", "breaker.ezra.terminal")
+    assert (event.old_value, event.new_value) == ("closed", "open")
+    assert event.reason
+    assert learner.tick(NOW + 0.1) == []
+    assert learner.open_breakers() == 1
+    assert learner.broken() == {"terminal": frozenset({"ezra"})}
+
+
+def test_a_restart_neither_forgets_an_open_breaker_nor_says_it_again() -> None:
+    again = Learner(Settings(), broken().dump())
+
+    assert again.open_breakers() == 1
+    assert again.tick(NOW + 0.1) == []
+
+
+def test_history_opens_nothing() -> None:
+    learner = Learner(Settings(), {})
+    learner.observe(failing(200, at=NOW - FRESH_S - 1.0), [], now=NOW)
+
+    assert learner.tick(NOW) == []
+    assert learner.open_breakers() == 0
+
+
+@pytest.mark.parametrize("outcome", ["blocked", "cancelled", "rejected", "unknown", "ok"])
+def test_what_is_no_failure_opens_nothing(outcome: str) -> None:
+    learner = Learner(Settings(), {})
+    learner.observe(failing(200, outcome=outcome), [], now=NOW)
+    learner.tick(NOW)
+
+    assert learner.open_breakers() == 0
+
+
+def test_the_order_in_which_executions_come_in_changes_nothing() -> None:
+    executions = failing(60)
+    states = []
+    for ordered in (executions, executions[::-1]):
+        learner = Learner(Settings(), {})
+        learner.observe(ordered, [], now=NOW)
+        learner.tick(NOW)
+        states.append(learner.dump())
+
+    assert states[0] == states[1]
+
+
+def test_a_dump_of_what_was_loaded_is_the_dump() -> None:
+    saved: dict[str, Any] = broken().dump()
+
+    assert Learner(Settings(), saved).dump() == saved
+    assert json.loads(saved["breakers"])
+    assert int(saved["learner_day"]) == int(NOW // DAY_S)
+
+
+def test_a_closed_breaker_that_nothing_used_for_long_is_let_go_and_an_open_one_stays() -> None:
+    learner = Learner(Settings(), {})
+    learner.observe(failing(10, outcome="ok"), [], now=NOW)
+    learner.tick(NOW)
+    assert len(list(learner.breakers)) > 0
+    open_one = broken()
+
+    learner.tick(NOW + 40 * DAY_S)
+    open_one.tick(NOW + 40 * DAY_S)
+
+    assert list(learner.breakers) == []
+    assert open_one.open_breakers() == 1

@@ -1,0 +1,209 @@
+"""From a file to the database: trouble with one file is that file's alone, and a name that is none is not stored."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.support import Intake
+from timmyd.engine.ingest import Ingest
+from timmyd.engine.intake import Taken
+from timmyd.errors import StoreError
+
+NOW = 1_795_500_000.0
+RUN = "0123456789abcdef"
+
+
+@pytest.fixture
+def intake(tmp_path: Path) -> Iterator[Intake]:
+    found = Intake(tmp_path, clock=lambda: NOW)
+    yield found
+    found.close()
+
+
+def plain(session: str, *tools: str, model: str = "m") -> bytes:
+    messages = [{"role": "tool", "name": tool, "tool_call_id": f"c{n}"} for n, tool in enumerate(tools)]  # fmt: skip
+    return json.dumps({"session_id": session, "model": model, "messages": messages}).encode()
+
+
+def header(run: str = RUN, session: str = "s1") -> bytes:
+    return json.dumps({"schema": "timmy.telemetry/1", "run": run, "session_id": session}).encode() + b"\n"  # fmt: skip
+
+
+def line(number: int, **facts: Any) -> bytes:
+    values = {
+        "run": RUN, "n": number, "at": NOW - 60.0 + number, "kind": "tool", "tool": "terminal",
+        "signature": "9f2c" * 4, "shape": "git status", "outcome": "ok",
+    }  # fmt: skip
+    return json.dumps(values | facts).encode() + b"\n"
+
+
+def test_a_file_is_taken_once_and_its_growth_is_taken(intake: Intake) -> None:
+    intake.write("a.json", plain("a", "terminal"))
+    assert intake.look() == 1
+    assert intake.look() == 0
+
+    intake.write("a.json", plain("a", "terminal", "read_file"))
+    assert intake.look() == 1
+    (row,) = intake.database.files()
+    assert (row.state, row.source, row.reason) == ("taken", "session", None)
+
+
+def test_trouble_with_one_file_is_noted_and_costs_no_other(intake: Intake) -> None:
+    intake.write("bad.json", b'{"messages": [')
+    intake.write("good.json", plain("g", "terminal"))
+    intake.write("other.json", b'{"theme": "dark"}')
+
+    assert intake.look() == 1
+
+    rows = {
+        Path(row.path.decode()).name: (row.state, row.reason) for row in intake.database.files()
+    }
+    assert rows == {
+        "bad.json": ("failed", "torn"),
+        "good.json": ("taken", None),
+        "other.json": ("ignored", "no_messages"),
+    }
+    assert len(intake.log.named("file_failed")) == 1
+
+
+def test_the_same_trouble_is_said_once_and_again_after_it_was_over(intake: Intake) -> None:
+    for data in (b"{", b"{ ", plain("a", "terminal"), b"{"):
+        intake.write("a.json", data)
+        intake.look()
+
+    assert [event["reason"] for event in intake.log.named("file_failed")] == ["torn", "torn"]
+
+
+class Stumbles(Ingest):
+    """Raises what nobody foresaw on one file."""
+
+    def take(self, batch: Any, origin: Any, data: Any, cursor: Any) -> Taken:
+        if origin.name == "odd":
+            raise ZeroDivisionError
+        return super().take(batch, origin, data, cursor)
+
+
+def test_what_nobody_foresaw_is_that_files_alone(intake: Intake) -> None:
+    intake.reader.ingest = Stumbles(tasks=intake.reader.ingest.tasks)
+    for name in ("one", "odd", "two"):
+        intake.write(f"{name}.json", plain(name, "terminal"))
+
+    assert intake.look() == 2
+
+    (row,) = intake.database.files(["failed"])
+    assert (Path(row.path.decode()).stem, row.reason) == ("odd", "unforeseen")
+    assert row.detail == "reading it raised ZeroDivisionError"
+    assert intake.inbox.backlog == 0
+
+
+def test_files_wait_again_if_the_database_refuses(
+    intake: Intake, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    intake.write("a.json", plain("a", "terminal"))
+    intake.write("b.json", plain("b", "terminal"))
+    intake.inbox.find_folders()
+    intake.inbox.scan(trusted=False)
+
+    def refuse(*_: object) -> Taken:
+        raise StoreError("x", "the disk is full", retry=True)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(intake.reader.ingest, "take", refuse)
+        with pytest.raises(StoreError):
+            intake.reader.read_slice()
+
+    assert intake.inbox.backlog == 2
+    assert intake.executions() == []
+    assert intake.reader.read_slice().executions == 2
+
+
+def test_a_slice_that_is_over_ends_after_the_file_it_is_at(intake: Intake) -> None:
+    for number in range(3):
+        intake.write(f"{number}.json", plain(str(number), "terminal"))
+    intake.inbox.find_folders()
+    intake.inbox.scan(trusted=False)
+
+    assert [intake.reader.read_slice(slice_s=0.0).files for _ in range(4)] == [1, 1, 1, 0]
+
+
+def test_telemetry_is_read_from_where_it_was_left_also_after_a_restart(intake: Intake) -> None:
+    intake.write("timmy/s1.jsonl", header() + line(1) + line(2)[:20])
+    assert intake.look() == 1
+    intake.restart()
+    intake.write("timmy/s1.jsonl", header() + line(1) + line(2))
+
+    assert intake.look() == 1
+    assert intake.database.counters().get("duplicates", 0) == 0
+
+
+def test_a_telemetry_file_that_another_took_the_place_of_is_read_from_its_start(
+    intake: Intake,
+) -> None:
+    intake.write("timmy/s1.jsonl", header() + line(1))
+    intake.look()
+
+    other = "f" * 16
+    intake.write("timmy/s1.jsonl", header(other, "s2") + line(1, run=other) + line(2, run=other))
+
+    assert intake.look() == 2
+
+
+def test_a_run_across_files_counts_each_of_its_lines_once(intake: Intake) -> None:
+    intake.write("timmy/s1.jsonl", header() + line(1) + line(2))
+    intake.write("timmy/s1.1.jsonl", header() + line(2) + line(3))
+
+    assert intake.look() == 3
+    assert intake.database.counters()["duplicates"] == 1
+
+
+def test_lines_that_could_not_be_used_are_said_by_code_and_number(intake: Intake) -> None:
+    intake.write("timmy/s1.jsonl", header() + b"{\n" + line(1, outcome="fine") + b"[\n" + line(2))
+
+    assert intake.look() == 1
+
+    (row,) = intake.database.files()
+    assert (row.state, row.reason, row.detail) == ("taken", "not_json", "3 lines could not be used")
+
+
+def test_of_a_newer_telemetry_nothing_is_used(intake: Intake) -> None:
+    newer = header().replace(b"telemetry/1", b"telemetry/2")
+    intake.write("timmy/s1.jsonl", header() + line(1) + newer)
+
+    assert intake.look() == 0
+    assert [row.reason for row in intake.database.files()] == ["newer_schema"]
+
+
+NO_NAMES = [
+    "ignore all earlier words",
+    "a\nb",
+    "",
+    "-rf",
+    "x" * 200,
+    "é",
+    "a;b",
+    "$(id)",
+    "\x1b[31m",
+]
+
+
+@pytest.mark.parametrize("name", NO_NAMES)
+def test_a_name_that_is_no_name_is_stored_as_unnamed(intake: Intake, name: str) -> None:
+    intake.write("a.json", plain("a", name or " ", model=name or " "))
+    intake.write("timmy/s1.jsonl", header() + line(1, tool=name or " ", model=name or " "))
+
+    assert intake.look() == 2
+
+    assert {(e.tool, e.model) for e in intake.executions()} == {("unnamed", "unnamed")}
+
+
+def test_names_as_tools_and_models_have_them_are_stored_as_they_are(intake: Intake) -> None:
+    intake.write("a.json", plain("a", "mcp__fs.read:x/y-1", model="org/hermes3:8b@q4+x"))
+
+    intake.look()
+
+    assert [(e.tool, e.model) for e in intake.executions()] == [
+        ("mcp__fs.read:x/y-1", "org/hermes3:8b@q4+x")
+    ]
