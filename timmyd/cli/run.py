@@ -17,7 +17,7 @@ from timmyd.config import Settings
 from timmyd.engine import IntelligenceEngine
 from timmyd.service.inbox import Place
 from timmyd.service.lock import StateLock
-from timmyd.service.logs import configure
+from timmyd.service.logs import EventLogger, configure
 from timmyd.service.loop import Daemon, Summary
 from timmyd.service.systemd import Notifier
 from timmyd.store.database import PatternDatabase
@@ -84,7 +84,7 @@ def main(words: Sequence[str]) -> int:
         return again.settings, places(again.settings, given.home, given.sessions)
 
     with StateLock(found.state):
-        database = _open(found, notifier)
+        database = _open(found, notifier, log)
         try:
             engine = IntelligenceEngine(database, settings=found.settings)
             daemon = Daemon(
@@ -108,10 +108,11 @@ def main(words: Sequence[str]) -> int:
             database.close()
 
 
-def _open(found: Context, notifier: Notifier) -> PatternDatabase:
+def _open(found: Context, notifier: Notifier, log: EventLogger) -> PatternDatabase:
     def migrating(version: int) -> None:
         notifier.extend_timeout(_MIGRATION_S)
         notifier.status(f"bringing the database to schema version {version}")
+        log.event("store_migrated", version=version)
 
     return PatternDatabase(found.database, progress=migrating)
 

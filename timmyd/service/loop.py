@@ -15,7 +15,7 @@ from timmyd.config import Settings, diff, metrics_path, policy_path
 from timmyd.engine import IntelligenceEngine
 from timmyd.engine.ingest import Ingest
 from timmyd.engine.ingest_rows import RowIngest
-from timmyd.errors import ConfigError, PublishError, StoreError
+from timmyd.errors import ConfigError, PublishError, StoreError, TimmyError
 from timmyd.service.inbox import Inbox, Looks, Place
 from timmyd.service.logs import EventLogger
 from timmyd.service.metrics import Metrics
@@ -129,6 +129,11 @@ class Daemon:
             self.notifier.stopping()
             self.log.event("daemon_stopping")
             self._last_words()
+        except TimmyError:
+            raise
+        except Exception as error:
+            self.log.event("daemon_failed", reason=type(error).__name__)
+            raise
         finally:
             self.watcher.stop()
             self.inbox.close()
@@ -354,6 +359,7 @@ class Daemon:
             )
             if more:
                 self._prune.soon(now, _PRUNE_NEXT_S)
+                self.log.event("store_pruned")
         if self._metrics_due.is_due(now):
             self._write_metrics()
 
