@@ -103,6 +103,7 @@ class Daemon:
         self._stopping = False
         self._reloading = False
         self._evidence = False
+        self._news = True
         self._in_backlog = False
         self._trouble: str | None = None
         self._observer_gone = False
@@ -221,6 +222,7 @@ class Daemon:
     def _note(self, progress: Progress) -> None:
         if progress.files:
             self.ingested_at = self.clock()
+            self._news = True
             self.summary.files += progress.files
             self.summary.executions += progress.executions
             self.summary.amended += progress.amended
@@ -288,6 +290,7 @@ class Daemon:
         self._log_refusals()
 
     def _log_refusals(self) -> None:
+        self._news = True
         for path, refusal in self.inbox.refused.items():
             if self.reader.once.first(path, refusal.code):
                 self.metrics.rejected(refusal.code)
@@ -306,6 +309,7 @@ class Daemon:
         if not self._tick.is_due(now):
             return
         self._evidence = False
+        self._news = True
         self._ticked_at = now
         more = self._adapt()
         if more:
@@ -360,7 +364,8 @@ class Daemon:
             if more:
                 self._prune.soon(now, _PRUNE_NEXT_S)
                 self.log.event("store_pruned")
-        if self._metrics_due.is_due(now):
+        if self._news and self._metrics_due.is_due(now):
+            self._news = False
             self._write_metrics()
 
     def _write_metrics(self) -> None:
@@ -385,6 +390,7 @@ class Daemon:
     def _in_trouble(self, error: StoreError) -> None:
         self._wait_until = monotonic() + _RETRY_S
         self.metrics.failure("store")
+        self._news = True
         if self.reader.once.first("store", error.detail):
             self._trouble = error.detail
             self.log.event("store_failed", file=error.path, detail=error.detail)
