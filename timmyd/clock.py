@@ -20,8 +20,3 @@ def monotonic() -> float:
 def monotonic_us() -> int:
     """CLOCK_MONOTONIC in microseconds, as systemd wants it in MONOTONIC_USEC."""
     return time.clock_gettime_ns(time.CLOCK_MONOTONIC) // 1000
-
-
-def cpu_s() -> float:
-    """CPU seconds that this process has used."""
-    return time.process_time()

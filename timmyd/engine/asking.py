@@ -1,14 +1,14 @@
 """The questions that the engine answers, each with its reasoning; they read and change nothing."""
 
 from collections.abc import Mapping
-from datetime import UTC, datetime
 from typing import Any
 
 from timmyd.clock import Clock
 from timmyd.config import Settings
 from timmyd.core.model import iso
 from timmyd.core.score import Tally, learning_velocity
-from timmyd.core.tasks import TASK_TYPES, TaskTable
+from timmyd.core.tasks import TASK_TYPES
+from timmyd.engine.ingest import Ingest
 from timmyd.engine.learning import Learner
 from timmyd.house.shape import shape as shape_of, signature as signature_of
 from timmyd.store.database import DAY_S, PatternDatabase
@@ -26,6 +26,7 @@ class Answers:
     settings: Settings
     clock: Clock
     learner: Learner
+    _ingest: Ingest
 
     def predict(
         self,
@@ -45,10 +46,8 @@ class Answers:
             signature=None if params is None else signature_of(params),
             shape=shape,
             model=model,
-            task=None
-            if shape is None
-            else TaskTable.of(self.settings.tasks).task_type(tool, shape),
-            hour=None if params is None else datetime.fromtimestamp(when, UTC).astimezone().hour,
+            task=None if shape is None else self._ingest.tasks.task_type(tool, shape),
+            hour=None if params is None else self.learner.estimates.hour(when),
         )
         return {
             "success": found.success,

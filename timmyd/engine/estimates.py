@@ -172,7 +172,7 @@ class Estimates:
             shape=execution.shape,
             model=execution.model,
             task=execution.task_type,
-            hour=self._hour(execution.at),
+            hour=self.hour(execution.at),
         )
 
     def _learn(self, execution: Execution) -> None:
@@ -204,7 +204,7 @@ class Estimates:
             shape=execution.shape,
             model=execution.model,
             task=execution.task_type,
-            hour=self._hour(execution.at),
+            hour=self.hour(execution.at),
         )
         self._know_house(execution.house)
         route = self.routes.get(execution.tool)
@@ -223,7 +223,8 @@ class Estimates:
         _count(self.pairs, pair)
         _count(self.shapes, f"{pair}\0{execution.shape}")
 
-    def _hour(self, at: float) -> int:
+    def hour(self, at: float) -> int:
+        """The hour of the day, 0 to 23, in the configured zone."""
         if self._zone is None:
             return datetime.fromtimestamp(at, UTC).astimezone().hour
         return datetime.fromtimestamp(at, self._zone).hour

@@ -8,8 +8,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import msgspec
-
 from timmyd.clock import Clock, now as wall_clock
 from timmyd.core.model import AdaptationEvent, Execution, ExecutionPattern, ModelPerformance, iso
 from timmyd.core.tasks import TaskTable
@@ -447,8 +445,3 @@ def _size(path: str) -> int:
         return Path(path).stat().st_size
     except OSError:
         return 0
-
-
-def encode_state(value: object) -> bytes:
-    """A plain value as bytes for `save_state`."""
-    return msgspec.json.encode(value)
