@@ -8,10 +8,12 @@ import venv
 from pathlib import Path
 
 from timmyd.core.tasks import TaskTable
-from timmyd.engine.facts import facts_of, judge_result
+from timmyd.engine.facts import Describer, judge_result
+from timmyd.house.outcome import OUTCOMES
 from timmyd.sources.snapshot import decode
+from timmyd.store import statements
 from timmyd.store.batch import signature_key
-from timmyd.store.rollups import HourFold
+from timmyd.store.rollups import Fold
 from timmyd.store.schema import MIGRATIONS
 
 _ROWS_A_TRANSACTION = 20_000
@@ -25,24 +27,21 @@ def bare_pipeline(folder: Path, database: Path) -> tuple[int, float]:
     connection.execute("PRAGMA synchronous = NORMAL")
     for statement in MIGRATIONS[0]:
         connection.execute(statement)
-    tasks = TaskTable.default()
+    describe = Describer(TaskTable.default())
     combos: dict[tuple[str, ...], int] = {}
     rows: list[tuple[object, ...]] = []
-    fold = HourFold()
-    patterns: dict[tuple[int, int], list[float]] = {}
-    models: dict[tuple[str, str], list[float]] = {}
-    memo: dict[tuple[str, str], tuple[str, str]] = {}
     total = 0
 
     def flush() -> None:
+        fold = Fold()
+        fold.add(rows)
+        names = {combo: (parts[3], parts[4]) for parts, combo in combos.items()}
         connection.execute("BEGIN")
         many = connection.executemany
-        many("INSERT INTO executions VALUES (" + ",".join("?" * 16) + ")", rows)
-        many("INSERT OR REPLACE INTO hours VALUES (" + ",".join("?" * 13) + ")", fold.hour_rows())
-        many("INSERT OR REPLACE INTO patterns VALUES (?,?,?,?,?,?,?,?,?,?)",
-             [(*key, *value, 0, 0.0, 0, 0.0, 0.0) for key, value in patterns.items()])  # fmt: skip
-        many("INSERT OR REPLACE INTO models VALUES (?,?,?,?,?,?,?,?,?,?,?,?)",
-             [(*key, *value, 0, 0.0, 0, 0, 0, 0.0, 0.0) for key, value in models.items()])  # fmt: skip
+        many(statements.INSERT, rows)
+        many(statements.UPSERT_HOUR, fold.hour_rows())
+        many(statements.UPSERT_PATTERN, fold.pattern_rows())
+        many(statements.UPSERT_MODEL, fold.model_rows(lambda combo: names[combo]))
         many("INSERT OR IGNORE INTO joins VALUES (?, ?)", [(row[0], 1) for row in rows])
         connection.execute("COMMIT")
         rows.clear()
@@ -52,42 +51,13 @@ def bare_pipeline(folder: Path, database: Path) -> tuple[int, float]:
         at, model = session.updated_at or 0.0, session.model or ""
         for call in session.calls:
             total += 1
-            key = (call.tool, call.arguments)
-            described = memo.get(key)
-            if described is None:
-                facts = facts_of(*key)
-                described = memo[key] = (facts.signature, facts.shape)
-            verdict = judge_result(call.tool, call.content)
-            task = tasks.task_type(call.tool, described[1])
-            parts = ("timmy", call.tool, described[1], model, task)
+            facts = describe(call)
+            outcome = OUTCOMES.index(judge_result(call.tool, call.content).outcome)
+            parts = ("timmy", facts.tool, facts.shape, model, facts.task_type)
             combo = combos.setdefault(parts, len(combos))
-            signature = signature_key(described[0])
-            rows.append(
-                (
-                    total,
-                    at,
-                    1,
-                    combo,
-                    signature,
-                    0,
-                    1,
-                    None,
-                    2,
-                    1,
-                    None,
-                    None,
-                    None,
-                    None,
-                    None,
-                    None,
-                )
-            )
-            fold.add(at=at, combo=combo, outcome=verdict.outcome, latency_ms=None, confidence=None)
-            for table, name in ((patterns, (combo, signature)), (models, (model, task))):
-                sums = table.setdefault(name, [0, 0, 0])  # type: ignore[arg-type]
-                sums[0] += 1
-                sums[1] += 1
-                sums[2] += verdict.outcome == "ok"
+            signature = signature_key(facts.signature)
+            known = (total, at, 1, combo, signature, outcome, 1, None, 2, 1)
+            rows.append((*known, None, None, None, None, None, None))
         if len(rows) >= _ROWS_A_TRANSACTION:
             flush()
     flush()

@@ -2,6 +2,7 @@
 
 import re
 
+import msgspec
 import xxhash
 
 from timmyd.core.model import SOURCE_NAMES, Call, Source
@@ -11,8 +12,9 @@ INNER = 2
 
 _MASK = (1 << 63) - 1
 _MINTED = re.compile(r"call_[0-9a-f]{12}")
-_LAST_PART = re.compile(r"[A-Za-z0-9]+$")
 _SHORTEST_RANDOM_ID = 8
+_LAST_PART = re.compile(rf"(?:.*[^A-Za-z0-9])?([A-Za-z0-9]{{{_SHORTEST_RANDOM_ID},}})", re.DOTALL)
+_DIGIT = re.compile(r"[0-9]")
 _TRUNCATED = "...[truncated]"
 _CORRUPTED = "tool call arguments were corrupted"
 _MARK_WITHIN = 200
@@ -45,12 +47,10 @@ def never_repeats(call_id: str) -> bool:
     Counters (`call_0`, `functions.terminal:3`) repeat by design, and Hermes mints
     `call_<12 hex digits>` from the call itself, so equal calls get equal ids.
     """
-    if _MINTED.fullmatch(call_id):
+    last = _LAST_PART.fullmatch(call_id)
+    if last is None or _MINTED.fullmatch(call_id):
         return False
-    last = _LAST_PART.search(call_id)
-    if last is None or len(last[0]) < _SHORTEST_RANDOM_ID:
-        return False
-    return any(c.isdigit() for c in last[0]) or len(last[0]) > 2 * _SHORTEST_RANDOM_ID
+    return _DIGIT.search(last[1]) is not None or len(last[1]) > 2 * _SHORTEST_RANDOM_ID
 
 
 def is_damaged(call: Call) -> bool:
@@ -64,3 +64,25 @@ def is_damaged(call: Call) -> bool:
 def rank(source: Source) -> int:
     """The place of a source in the order of CONTRACT §1; 0 is the best."""
     return _RANKS[source]
+
+
+class Known(msgspec.Struct, array_like=True, gc=False):
+    """One call of the lineage.
+
+    Attributes:
+        key: Hash of its id; 0 where it has none.
+        facts: Hash of its tool and arguments.
+        execution: Its row in the database.
+        flags: `ANSWERED` once its outcome stands, `INNER` if made inside `execute_code`.
+        shown_by: Bit set of the sources (by rank) that have shown it.
+        best: Rank of the best source whose facts stand in the database.
+        seen_at: When a document first showed it answered, or when it ran, Unix seconds.
+    """
+
+    key: int
+    facts: int
+    execution: int
+    flags: int
+    shown_by: int
+    best: int
+    seen_at: float

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import msgspec
 
@@ -10,6 +10,24 @@ Source = Literal["telemetry", "state_db", "snapshot", "session"]
 
 SOURCE_NAMES: tuple[Source, ...] = ("telemetry", "state_db", "snapshot", "session")
 """Best first: where two sources show one call, the earlier one's facts stand (CONTRACT §1)."""
+
+
+class Facts(NamedTuple):
+    """What is stored of a call instead of what it said.
+
+    Attributes:
+        tool: Its tool's name, made safe.
+        signature: First 16 hex digits of the hash of its arguments.
+        shape: Short, safe, human-readable form of it.
+        task_type: What kind of work it is.
+        key: Hash of its tool and its arguments, by which sources meet.
+    """
+
+    tool: str
+    signature: str
+    shape: str
+    task_type: str
+    key: int
 
 
 class Call(msgspec.Struct, gc=False):
@@ -25,6 +43,7 @@ class Call(msgspec.Struct, gc=False):
         compacted: A summary of dropped messages stands before the call.
         verdict: What the source itself says of the outcome, `error` or `ok`, if it does.
         latency_ms: How long the call took, in milliseconds, if the source says so.
+        facts: What is stored of it, once that was worked out.
     """
 
     call_id: str
@@ -36,6 +55,7 @@ class Call(msgspec.Struct, gc=False):
     compacted: bool = False
     verdict: str | None = None
     latency_ms: float | None = None
+    facts: Facts | None = None
 
 
 class Checkpoint(msgspec.Struct, frozen=True, gc=False):

@@ -17,6 +17,7 @@ import msgspec
 from timmyd.core.identity import (
     ANSWERED,
     INNER,
+    Known,
     hash_text,
     key_of,
     link,
@@ -41,28 +42,6 @@ __all__ = [
 ]
 
 _CLOCK_SLACK_S = 0.25
-
-
-class Known(msgspec.Struct, array_like=True, gc=False):
-    """One call of the lineage.
-
-    Attributes:
-        key: Hash of its id; 0 where it has none.
-        facts: Hash of its tool and arguments.
-        execution: Its row in the database.
-        flags: `ANSWERED` once its outcome stands, `INNER` if made inside `execute_code`.
-        shown_by: Bit set of the sources (by rank) that have shown it.
-        best: Rank of the best source whose facts stand in the database.
-        seen_at: When a document first showed it answered, or when it ran, Unix seconds.
-    """
-
-    key: int
-    facts: int
-    execution: int
-    flags: int
-    shown_by: int
-    best: int
-    seen_at: float
 
 
 class _State(msgspec.Struct, array_like=True, gc=False):
@@ -135,7 +114,12 @@ class Register:
         checkpoint = session.checkpoint
         settled = -1 if checkpoint is None else checkpoint.calls
         chain = walk.chain if settled == len(walk.path) else None
-        for position in range(len(session.calls)):
+        positions = range(len(session.calls))
+        if checkpoint is None and not self.known:
+            self.notice_repeats(session.calls)
+            walk.enter_all()
+            positions = range(0)
+        for position in positions:
             walk.step(position)
             if len(walk.path) == settled:
                 chain = walk.chain

@@ -11,7 +11,16 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from timmyd.core.identity import ANSWERED, INNER, is_damaged, key_of, link, never_repeats, rank
+from timmyd.core.identity import (
+    ANSWERED,
+    INNER,
+    Known,
+    is_damaged,
+    key_of,
+    link,
+    never_repeats,
+    rank,
+)
 from timmyd.core.model import Call, Checkpoint, Session
 from timmyd.core.overlap import Token, common_start, overlap
 
@@ -26,6 +35,7 @@ class Placement(msgspec.Struct, gc=False):
     """What to do about one call of a document.
 
     Attributes:
+        position: Its place among the calls that the document shows.
         index: Its place in the register.
         new: It was counted for the first time.
         answers: It was known without a result, and this document has the result.
@@ -33,6 +43,7 @@ class Placement(msgspec.Struct, gc=False):
     """
 
     call: Call
+    position: int
     index: int
     new: bool = False
     answers: bool = False
@@ -90,9 +101,35 @@ class Walk:
             self.register.bind(self.chain, index)
         self.path.append(index)
         self._compacted = call.compacted
-        self._settle(call, index)
+        self._settle(call, position, index)
 
-    def _settle(self, call: Call, index: int) -> None:
+    def enter_all(self) -> None:
+        """Take all calls of the first document of a lineage: nothing can be known, nothing moved."""
+        known, bind = self.register.known, self.register.bind
+        bit = 1 << self.rank
+        chain = self.chain
+        for position, call in enumerate(self.calls):
+            chain = link(chain, call)
+            answered = call.content is not None or call.verdict is not None
+            flags = ANSWERED if answered else 0
+            index = len(known)
+            known.append(
+                Known(
+                    key_of(call.call_id),
+                    self.facts(call),
+                    self.new_execution(),
+                    flags,
+                    bit,
+                    self.rank,
+                    self.seen_at,
+                )
+            )
+            bind(chain, index)
+            self.path.append(index)
+            self.placements.append(Placement(call, position, index, new=True, answers=answered))
+        self.chain = chain
+
+    def _settle(self, call: Call, position: int, index: int) -> None:
         known = self.register.known[index]
         fresh = known.shown_by == 0
         known.shown_by |= 1 << self.rank
@@ -106,7 +143,7 @@ class Walk:
             known.best = self.rank
         if fresh or answers or better:
             self.placements.append(
-                Placement(call, index, new=fresh, answers=answers, better=better)
+                Placement(call, position, index, new=fresh, answers=answers, better=better)
             )
 
     def _first_sight(self, call: Call) -> int:

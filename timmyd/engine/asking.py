@@ -46,7 +46,7 @@ class Answers:
             signature=None if params is None else signature_of(params),
             shape=shape,
             model=model,
-            task=None if shape is None else self._ingest.tasks.task_type(tool, shape),
+            task=None if shape is None else self._ingest.describe.tasks.task_type(tool, shape),
             hour=None if params is None else self.learner.estimates.hour(when),
         )
         return {

@@ -1,35 +1,63 @@
 """What is stored of a call instead of what it said: signature, shape, outcome, and names made safe."""
 
 import re
+from collections.abc import Callable
 from functools import lru_cache
 from hashlib import sha256
-from typing import Any, NamedTuple
+from typing import Any
 
 import msgspec
 
 from timmyd.core.identity import hash_text
+from timmyd.core.model import Call, Facts
+from timmyd.core.tasks import TaskTable
 from timmyd.house.outcome import Judgement, judge
 from timmyd.house.shape import describe, shape as shape_of
+from timmyd.sources.messages import as_json
 
 UNNAMED = "unnamed"
 """Stands for a tool or a model whose name is not made like one."""
 
+_MEMO = 20_000
+_LONGEST_REMEMBERED = 4_096
 _TOOL_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.:/-]{0,63}")
 _MODEL_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:/@+-]{0,127}")
 _PLAIN = frozenset({str, int, bool, type(None)})
 _canonical = msgspec.json.Encoder(order="sorted").encode
 
 
-class Facts(NamedTuple):
-    """What is stored of a call's tool and arguments."""
+class Describer:
+    """Says what is stored of calls, and remembers it: agents repeat themselves."""
 
-    signature: str
-    shape: str
-    key: int
+    def __init__(self, tasks: TaskTable) -> None:
+        """Use the table that says which calls are read, build, test or judge."""
+        self.tasks = tasks
+        self._remembered: Callable[[str, str], Facts] = lru_cache(maxsize=_MEMO)(self._work_out)
+
+    def __call__(self, call: Call) -> Facts:
+        """What is stored of the tool and the arguments of `call`, which keeps it."""
+        facts = call.facts
+        if facts is None:
+            arguments = call.arguments
+            if not isinstance(arguments, str):
+                arguments = as_json(arguments)
+            long = len(arguments) > _LONGEST_REMEMBERED
+            facts = (self._work_out if long else self._remembered)(call.tool, arguments)
+            call.facts = facts
+        return facts
+
+    def key(self, call: Call) -> int:
+        """The hash of its tool and its arguments."""
+        return (call.facts or self(call)).key
+
+    def _work_out(self, tool: str, arguments: str) -> Facts:
+        signature, shape = describe_fast(tool, arguments)
+        task_type = self.tasks.task_type(tool, shape)
+        return Facts(clean_tool(tool), signature, shape, task_type, facts_key(tool, signature))
 
 
-def facts_of(tool: str, arguments: str) -> Facts:
-    """What is stored of a call; the same as `house.shape.describe`, by a faster decoder where it can.
+def describe_fast(tool: str, arguments: str) -> tuple[str, str]:
+    """Signature and shape of a call; the same as `house.shape.describe`, by a faster decoder where it can.
 
     Flat objects of texts, whole numbers and truth values have one canonical form, whoever writes it;
     what else there is (fractions, nesting, broken text) takes the house kit's own way.
@@ -37,12 +65,10 @@ def facts_of(tool: str, arguments: str) -> Facts:
     try:
         value = msgspec.json.decode(arguments)
         if type(value) is dict and all(type(item) in _PLAIN for item in value.values()):
-            signature = sha256(_canonical(value)).hexdigest()[:16]
-            return Facts(signature, shape_of(tool, value), facts_key(tool, signature))
+            return sha256(_canonical(value)).hexdigest()[:16], shape_of(tool, value)
     except (msgspec.MsgspecError, UnicodeError, OverflowError, RecursionError):
         pass
-    signature, shape = describe(tool, arguments)
-    return Facts(signature, shape, facts_key(tool, signature))
+    return describe(tool, arguments)
 
 
 def facts_key(tool: str, signature: str) -> int:
@@ -89,7 +115,7 @@ def loads_result(text: str) -> Any:
 
 
 @lru_cache(maxsize=1024)
-def _went_well(tool: str, *, with_code: bool) -> Judgement:
+def _went_well(tool: str, with_code: bool) -> Judgement:  # noqa: FBT001 - a place is cheaper than a name
     """The judgement of a result in which nothing says otherwise."""
     return judge(tool, '{"exit_code": 0}' if with_code else "{}")
 
@@ -109,5 +135,5 @@ def judge_result(
             and head.success is not False
             and head.status is None
         ):
-            return _went_well(tool, with_code=head.exit_code is not None)
+            return _went_well(tool, head.exit_code is not None)
     return judge(tool, content, disposition=disposition, loads=loads_result, exit_codes=exit_codes)

@@ -1,9 +1,7 @@
 """Takes what a source shows into the database: each requested call once (law 1)."""
 
-import json
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from datetime import tzinfo
-from functools import lru_cache
 from typing import Self
 from zoneinfo import ZoneInfo
 
@@ -11,20 +9,9 @@ import msgspec
 
 from timmyd.config import Settings
 from timmyd.core.model import Call, Execution, Session
-from timmyd.core.register import (
-    Placement,
-    Register,
-    hash_text,
-)
+from timmyd.core.register import Placement, Register, hash_text
 from timmyd.core.tasks import TaskTable
-from timmyd.engine.facts import (
-    Facts,
-    clean_model,
-    clean_tool,
-    facts_of,
-    judge_result,
-    loads_result,
-)
+from timmyd.engine.facts import Describer, clean_model, judge_result, loads_result
 from timmyd.engine.intake import Cursor, Origin, Taken, keep_known
 from timmyd.engine.lines import LineIngest
 from timmyd.engine.marks import marks, opening_marks, repeating_marks
@@ -33,8 +20,6 @@ from timmyd.sources import session as plain, snapshot
 from timmyd.sources.messages import Content
 from timmyd.store.batch import NO_LINEAGE, Batch
 
-_MEMO = 20_000
-_LONGEST_REMEMBERED = 4_096
 _MARK_CALLS = 3
 
 
@@ -57,12 +42,11 @@ class Ingest:
             prices: Per model, the price of a million tokens in and out.
             zone: In which naive times are meant; None for the machine's own.
         """
-        self.tasks = tasks
+        self.describe = Describer(tasks)
         self._lines = LineIngest(tasks)
         self._ignore = ignore_exit_codes
         self._prices = dict(prices or {})
         self._zone = zone
-        self._describe: Callable[[str, str], Facts] = lru_cache(maxsize=_MEMO)(facts_of)
 
     @classmethod
     def of(cls, settings: Settings) -> Self:
@@ -118,22 +102,21 @@ class Ingest:
         """Take in what a document-like source shows of a session."""
         lineage, file = self._lineage(batch, origin, shown)
         register = batch.register(lineage)
-        facts = _FactsOf(self.facts_of)
-
         written_at = min(shown.updated_at or origin.written_at, origin.now)
         placed = register.place(
-            shown, file=file, facts=facts.key, new_execution=batch.new_execution, seen_at=written_at
+            shown,
+            file=file,
+            facts=self.describe.key,
+            new_execution=batch.new_execution,
+            seen_at=written_at,
         )
-        times = _Times(shown, origin, first_look=first_look)
-        new = 0
-        amended = 0
+        draft = _Drafts(self, origin, shown, register, lineage, first_look=first_look)
+        new = amended = 0
         for placement in placed.placements:
             if placement.new:
                 new += 1
-                batch.add(
-                    self._execution(origin, shown, register, lineage, placement, facts, times)
-                )
-            elif self._amend(batch, origin, shown, register, lineage, placement, facts, times):
+                batch.add(draft(placement))
+            elif self._amend(batch, register, placement, draft):
                 amended += 1
         counted = [placement.call for placement in placed.placements if placement.new]
         batch.mark(marks(origin.home, shown, counted), lineage)
@@ -142,18 +125,6 @@ class Ingest:
         batch.touch(lineage, origin.now)
         seen = len(shown.calls) - new
         return Taken(new, seen, amended, {}, Cursor(checkpoint=placed.checkpoint))
-
-    def facts_of(self, call: Call) -> Facts:
-        """What is stored of a call's tool and arguments."""
-        arguments = call.arguments
-        if not isinstance(arguments, str):
-            try:
-                arguments = json.dumps(arguments)
-            except (TypeError, ValueError, RecursionError):
-                arguments = ""
-        if len(arguments) > _LONGEST_REMEMBERED:
-            return facts_of(call.tool, arguments)
-        return self._describe(call.tool, arguments)
 
     # ------------------------------------------------------------------- lineage
     def _lineage(self, batch: Batch, origin: Origin, shown: Session) -> tuple[int, int]:
@@ -181,63 +152,21 @@ class Ingest:
 
     def _continued(self, batch: Batch, origin: Origin, shown: Session) -> set[int]:
         """The lineages that a document continues, by its start and its calls, else by its first turn."""
-        surest = marks(origin.home, shown, shown.calls[:_MARK_CALLS])
-        found = {lineage for mark in surest if (lineage := batch.joined(mark)) is not None}
+        found = batch.joined(marks(origin.home, shown, shown.calls[:_MARK_CALLS]))
         if found:
             return found
         openings = opening_marks(origin.home, shown, gone_on=True)
         if shown.turns > 1:
             openings.extend(opening_marks(origin.home, shown, gone_on=False))
-        return {lineage for mark in openings if (lineage := batch.joined(mark)) is not None}
+        return batch.joined(openings)
 
     # ----------------------------------------------------------------- documents
-    def _execution(
-        self,
-        origin: Origin,
-        shown: Session,
-        register: Register,
-        lineage: int,
-        placement: Placement,
-        facts_of_call: "_FactsOf",
-        times: "_Times",
-    ) -> Execution:
-        call = placement.call
-        facts = facts_of_call(call)
-        verdict = self.judge(call)
-        at, approximate = times.of(call)
-        return Execution(
-            id=register.known[placement.index].execution,
-            at=at,
-            at_approximate=approximate,
-            session=lineage,
-            house=origin.house,
-            tool=clean_tool(call.tool),
-            signature=facts.signature,
-            shape=facts.shape,
-            model=clean_model(shown.model) if shown.model else None,
-            task_type=self.tasks.task_type(call.tool, facts.shape),
-            outcome=verdict.outcome,
-            rule=verdict.rule,
-            error_type=verdict.error_type,
-            source=shown.source,
-            latency_ms=call.latency_ms,
-        )
-
-    def _amend(
-        self,
-        batch: Batch,
-        origin: Origin,
-        shown: Session,
-        register: Register,
-        lineage: int,
-        placement: Placement,
-        facts_of_call: "_FactsOf",
-        times: "_Times",
-    ) -> bool:
+    @staticmethod
+    def _amend(batch: Batch, register: Register, placement: Placement, draft: "_Drafts") -> bool:
         before = batch.execution(register.known[placement.index].execution)
         if before is None:
             return False
-        found = self._execution(origin, shown, register, lineage, placement, facts_of_call, times)
+        found = draft(placement)
         if placement.answers and not placement.better:
             found = msgspec.structs.replace(
                 found, model=before.model, signature=before.signature, shape=before.shape
@@ -270,45 +199,64 @@ class Ingest:
         return (tokens_in * per_million[0] + tokens_out * per_million[1]) / 1_000_000
 
 
-class _FactsOf:
-    """The facts of the calls of one document, each worked out once and only if asked for."""
+class _Drafts:
+    """Makes executions of the calls of one document; what they share is worked out once."""
 
-    __slots__ = ("_known", "_work_out")
-
-    def __init__(self, work_out: Callable[[Call], Facts]) -> None:
-        self._known: dict[int, Facts] = {}
-        self._work_out = work_out
-
-    def __call__(self, call: Call) -> Facts:
-        found = self._known.get(id(call))
-        if found is None:
-            found = self._known[id(call)] = self._work_out(call)
-        return found
-
-    def key(self, call: Call) -> int:
-        """The hash of its tool and arguments."""
-        return self(call).key
-
-
-class _Times:
-    """The time of each call of a document (CONTRACT §1)."""
-
-    def __init__(self, shown: Session, origin: Origin, *, first_look: bool) -> None:
+    def __init__(
+        self,
+        ingest: Ingest,
+        origin: Origin,
+        shown: Session,
+        register: Register,
+        lineage: int,
+        *,
+        first_look: bool,
+    ) -> None:
+        self._ingest = ingest
+        self._known = register.known
+        self._lineage = lineage
+        self._house = origin.house
+        self._source = shown.source
+        self._model = clean_model(shown.model) if shown.model else None
         self._now = origin.now
         end = min(shown.updated_at or origin.written_at, origin.now)
         start = shown.started_at
-        self._spread = first_look and start is not None and start < end and bool(shown.calls)
+        self._spread = first_look and start is not None and start < end
         self._start = start if start is not None else end
-        self._step = (end - self._start) / max(1, len(shown.calls)) if self._spread else 0.0
-        self._place = {id(call): n for n, call in enumerate(shown.calls, 1)} if self._spread else {}
+        self._step = (end - self._start) / max(1, len(shown.calls))
         self._written = min(origin.written_at, origin.now)
 
-    def of(self, call: Call) -> tuple[float, bool]:
-        """When a call ran, Unix seconds, and whether that is inferred."""
-        if call.at is not None and call.at > 0:
-            return min(call.at, self._now), False
+    def __call__(self, placement: Placement) -> Execution:
+        """The execution that a placed call is."""
+        call = placement.call
+        facts = self._ingest.describe(call)
+        verdict = self._ingest.judge(call)
+        at, approximate = self._time_of(placement)
+        return Execution(
+            id=self._known[placement.index].execution,
+            at=at,
+            at_approximate=approximate,
+            session=self._lineage,
+            house=self._house,
+            tool=facts.tool,
+            signature=facts.signature,
+            shape=facts.shape,
+            model=self._model,
+            task_type=facts.task_type,
+            outcome=verdict.outcome,
+            rule=verdict.rule,
+            error_type=verdict.error_type,
+            source=self._source,
+            latency_ms=call.latency_ms,
+        )
+
+    def _time_of(self, placement: Placement) -> tuple[float, bool]:
+        """When a call ran, Unix seconds, and whether that is inferred (CONTRACT §1)."""
+        at = placement.call.at
+        if at is not None and at > 0:
+            return min(at, self._now), False
         if self._spread:
-            return self._start + self._step * self._place.get(id(call), 1), True
+            return self._start + self._step * (placement.position + 1), True
         return self._written, True
 
 

@@ -6,10 +6,10 @@ from typing import Final, NamedTuple
 import msgspec
 
 from timmyd.core.identity import ANSWERED, hash_text, key_of
-from timmyd.core.model import Call, Execution
+from timmyd.core.model import Call, Execution, Facts
 from timmyd.core.row_memory import STATE_DB, RowMemory
 from timmyd.core.row_thread import Arrival, Asked, Resolved, Thread
-from timmyd.engine.facts import Facts, clean_model, clean_tool
+from timmyd.engine.facts import clean_model
 from timmyd.engine.ingest import Ingest
 from timmyd.engine.ingest_lineage import continued, join
 from timmyd.engine.intake import Origin
@@ -155,7 +155,7 @@ class _Flow:
 
     def _ask(self, view: _View, row: Row, calls: list[ToolCall], ended_at: float | None) -> None:
         requested = [_to_call(call) for call in calls]
-        facts = [self.ingest.facts_of(call) for call in requested]
+        facts = [self.ingest.describe(call) for call in requested]
         asked = [
             Asked(
                 call.call_id,
@@ -174,7 +174,7 @@ class _Flow:
         for place in resolved.new:
             execution = resolved.executions[place]
             self.drafts[execution] = self._draft(
-                view, requested[place], facts[place], execution, at, approximate=approximate
+                view, facts[place], execution, at, approximate=approximate
             )
         self.new += len(resolved.new)
         self.duplicates += len(asked) - len(resolved.new)
@@ -197,7 +197,6 @@ class _Flow:
     def _draft(
         self,
         view: _View,
-        call: Call,
         facts: Facts,
         execution: int,
         at: float,
@@ -211,11 +210,11 @@ class _Flow:
             at_approximate=approximate,
             session=view.lineage,
             house=self.origin.house,
-            tool=clean_tool(call.tool),
+            tool=facts.tool,
             signature=facts.signature,
             shape=facts.shape,
             model=clean_model(model) if model else None,
-            task_type=self.ingest.tasks.task_type(call.tool, facts.shape),
+            task_type=facts.task_type,
             outcome="unknown",
             rule="no_result",
             source="state_db",

@@ -71,11 +71,10 @@ class LineIngest:
         if batch.register(lineage).with_key(key_of(line.call_id)):
             return lineage
         # a child that was read before showed the call as a copy
-        other = batch.joined(id_mark(origin.home, line.call_id))
-        if other is None or other == lineage:
-            return lineage
-        batch.merge(lineage, other, origin.now)
-        return other
+        for other in batch.joined([id_mark(origin.home, line.call_id)]) - {lineage}:
+            batch.merge(lineage, other, origin.now)
+            return other
+        return lineage
 
     def _take_tool_line(
         self,

@@ -1,7 +1,7 @@
 """The write side: what was read of sessions and the fact that it was read, in one transaction."""
 
 import sqlite3
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import msgspec
 
@@ -10,7 +10,7 @@ from timmyd.core.register import Register
 from timmyd.house.outcome import RATED
 from timmyd.store import statements
 from timmyd.store.registers import KeptRegisters
-from timmyd.store.rollups import HourFold
+from timmyd.store.rollups import Fold
 from timmyd.store.rows import (
     NO_HOME,
     NO_LINEAGE,
@@ -53,16 +53,15 @@ class Batch:
         self._connection = connection
         self._combos = combos
         self._combos_added: list[tuple[str, ...]] = []
+        self._combos_used: dict[int, tuple[str, ...]] = {}
         self._names: dict[str, int] = {}
-        self._fold = HourFold()
-        self._patterns: dict[tuple[int, int], list[float]] = {}
-        self._models: dict[tuple[str, str], list[float]] = {}
+        self._fold = Fold()
         self._requests: dict[tuple[int, str, str], list[float]] = {}
         self._rows: list[tuple[object, ...]] = []
         self._pending: set[int] = set()
         self._touched: dict[int, float] = {}
         self._counters: dict[str, int] = {}
-        self._joins: list[tuple[int, int]] = []
+        self._joins: dict[int, int] = {}
         self._files: list[FileRow] = []
         self._turns: list[Turn] = []
         connection.execute("BEGIN IMMEDIATE")
@@ -88,20 +87,25 @@ class Batch:
                 self.enter(home, sid, int(row[0]))
         return None if row is None else int(row[0])
 
-    def joined(self, mark: int) -> int | None:
-        """The lineage that left this mark (see `mark`)."""
-        self._flush_joins()
-        query = """SELECT coalesce(l.moved_to, l.id) FROM joins j JOIN lineages l ON l.id = j.lineage
-            WHERE j.mark = ?"""
-        row = self._connection.execute(query, (mark,)).fetchone()
-        return None if row is None else int(row[0])
+    def joined(self, marks: Sequence[int]) -> set[int]:
+        """The lineages that left any of these marks (see `mark`)."""
+        if not marks:
+            return set()
+        query = statements.JOINED.format(",".join("?" * len(marks)))
+        found = dict(self._connection.execute(query, marks).fetchall())
+        for mark in marks:
+            if mark in self._joins and found.get(mark) != NO_LINEAGE:
+                found[mark] = self._joins[mark]
+        return {lineage for lineage in found.values() if lineage}
 
     def mark(self, marks: Iterable[int], lineage: int) -> None:
         """Leave marks by which a later document may be known to continue this lineage.
 
         With `NO_LINEAGE` the marks say nothing any more, for ever: what made them repeats.
         """
-        self._joins.extend((mark, lineage) for mark in marks)
+        for mark in marks:
+            if self._joins.get(mark) != NO_LINEAGE:
+                self._joins[mark] = lineage
 
     def new_lineage(self, house: str, *, started_at: float | None, now: float) -> int:
         """Open a lineage; returns its id."""
@@ -123,6 +127,9 @@ class Batch:
         self._registers[lineage] = Register()
         self.touch(into, now)
         self.touch(lineage, now)
+        self._joins = {
+            mark: into if marked == lineage else marked for mark, marked in self._joins.items()
+        }
         execute = self._connection.execute
         execute("UPDATE sessions SET lineage = ? WHERE lineage = ?", (into, lineage))
         execute("UPDATE lineages SET moved_to = ? WHERE moved_to = ?", (into, lineage))
@@ -150,17 +157,8 @@ class Batch:
     # --------------------------------------------------------------- executions
     def add(self, execution: Execution) -> None:
         """Count an execution."""
-        combo = self.combo(
-            execution.house,
-            execution.tool,
-            execution.shape,
-            execution.model or "",
-            execution.task_type,
-        )
-        signature = signature_key(execution.signature)
-        self._rows.append(to_row(execution, combo, signature, self.name))
+        self._rows.append(self._row(execution))
         self._pending.add(execution.id)
-        self._count(execution, combo, signature, 1)
         counted = (execution.house, execution.source, execution.outcome)
         self.counted[counted] = self.counted.get(counted, 0) + 1
 
@@ -175,22 +173,11 @@ class Batch:
         before = self.execution(execution.id)
         if before is None:
             return False
-        old_combo = self.combo(
-            before.house, before.tool, before.shape, before.model or "", before.task_type
-        )
-        self._count(before, old_combo, signature_key(before.signature), -1)
-        combo = self.combo(
-            execution.house,
-            execution.tool,
-            execution.shape,
-            execution.model or "",
-            execution.task_type,
-        )
-        signature = signature_key(execution.signature)
-        row = to_row(execution, combo, signature, self.name)
+        self._fold.add((self._row(before),), -1)
+        row = self._row(execution)
         self._connection.execute("DELETE FROM executions WHERE id = ?", (execution.id,))
         self._connection.execute(statements.INSERT, row)
-        self._count(execution, combo, signature, 1)
+        self._fold.add((row,))
         if before.outcome not in RATED and execution.outcome in RATED:
             self._connection.execute("INSERT OR IGNORE INTO answered VALUES (?)", (execution.id,))
         return True
@@ -224,7 +211,19 @@ class Batch:
         """Record how a file looked when it was read, and what came of it."""
         self._files.append(row)
 
-    def combo(self, *parts: str) -> int:
+    def _row(self, execution: Execution) -> tuple[object, ...]:
+        parts = (
+            execution.house,
+            execution.tool,
+            execution.shape,
+            execution.model or "",
+            execution.task_type,
+        )
+        combo = self.combo(parts)
+        self._combos_used[combo] = parts
+        return to_row(execution, combo, self.name)
+
+    def combo(self, parts: tuple[str, ...]) -> int:
         """The id of a combination of house, tool, shape, model and task."""
         found = self._combos.get(parts)
         if found is None:
@@ -261,7 +260,7 @@ class Batch:
                     (self._registers[lineage].dump(), now, lineage),
                 )
             many = self._connection.executemany
-            self._flush_joins()
+            many(statements.SAVE_JOIN, self._joins.items())
             many(statements.SAVE_FILE, [msgspec.structs.astuple(row) for row in self._files])
             many(
                 "INSERT INTO turns (at, lineage, house, completed, interrupted, policy)"
@@ -285,13 +284,9 @@ class Batch:
         if self._connection.in_transaction:
             self._connection.execute("ROLLBACK")
 
-    def _flush_joins(self) -> None:
-        if self._joins:
-            self._connection.executemany(statements.SAVE_JOIN, self._joins)
-            self._joins.clear()
-
     def _flush_rows(self) -> None:
         self._connection.executemany(statements.INSERT, self._rows)
+        self._fold.add(self._rows)
         self._rows.clear()
         self._pending.clear()
 
@@ -299,54 +294,10 @@ class Batch:
         many = self._connection.executemany
         many(statements.UPSERT_HOUR, self._fold.hour_rows())
         many(statements.UPSERT_LATENCY, self._fold.latency_rows())
-        many(statements.UPSERT_PATTERN, [(*key, *total) for key, total in self._patterns.items()])
-        many(statements.UPSERT_MODEL, [(*key, *total) for key, total in self._models.items()])
+        many(statements.UPSERT_PATTERN, self._fold.pattern_rows())
+        many(statements.UPSERT_MODEL, self._fold.model_rows(self._model_and_task))
         many(statements.UPSERT_REQUEST, [(*key, *total) for key, total in self._requests.items()])
 
-    def _count(self, execution: Execution, combo: int, signature: int, sign: int) -> None:
-        latency_ms, confidence = execution.latency_ms, execution.confidence
-        self._fold.add(
-            at=execution.at,
-            combo=combo,
-            outcome=execution.outcome,
-            latency_ms=latency_ms,
-            confidence=confidence,
-            sign=sign,
-        )
-        rated = sign if execution.outcome in RATED else 0
-        ok = sign if execution.outcome == "ok" else 0
-        latency_n, latency = (0, 0.0) if latency_ms is None else (sign, sign * latency_ms)
-        total = self._patterns.get((combo, signature))
-        if total is None:
-            total = self._patterns[combo, signature] = [0, 0, 0, 0, 0.0, 0, 0.0, 0.0]
-        total[0] += sign
-        total[1] += rated
-        total[2] += ok
-        total[3] += latency_n
-        total[4] += latency
-        if confidence is not None:
-            total[5] += sign
-            total[6] += sign * confidence
-        total[7] = max(total[7], execution.at)
-        if execution.model:
-            self._count_model(execution, sign, rated, ok, latency_n, latency)
-
-    def _count_model(
-        self, execution: Execution, sign: int, rated: int, ok: int, latency_n: int, latency: float
-    ) -> None:
-        key = (execution.model or "", execution.task_type)
-        total = self._models.get(key)
-        if total is None:
-            total = self._models[key] = [0, 0, 0, 0, 0.0, 0, 0, 0, 0.0, 0.0]
-        total[0] += sign
-        total[1] += rated + (sign if execution.outcome == "rejected" else 0)
-        total[2] += ok
-        total[3] += latency_n
-        total[4] += latency
-        if execution.tokens_in is not None or execution.tokens_out is not None:
-            total[5] += sign
-            total[6] += sign * ((execution.tokens_in or 0) + (execution.tokens_out or 0))
-        if execution.cost is not None:
-            total[7] += sign
-            total[8] += sign * execution.cost
-        total[9] = max(total[9], execution.at)
+    def _model_and_task(self, combo: int) -> tuple[str, str]:
+        _, _, _, model, task = self._combos_used[combo]
+        return model, task

@@ -69,11 +69,11 @@ def signature_key(signature: str) -> int:
     return value - (_SIGN << 1) if value >= _SIGN else value
 
 
-def to_row(
-    execution: Execution, combo: int, signature: int, name: Callable[[str], int]
-) -> tuple[object, ...]:
+def to_row(execution: Execution, combo: int, name: Callable[[str], int]) -> tuple[object, ...]:
     """The row of an execution; `name` gives the id of an interned string."""
-    flags = (APPROXIMATE if execution.at_approximate else 0) | (INNER if execution.inner else 0)
+    flags = APPROXIMATE if execution.at_approximate else 0
+    if execution.inner:
+        flags |= INNER
     if execution.followed is not None:
         flags |= FOLLOW_KNOWN | (FOLLOWED if execution.followed else 0)
     error_type = execution.error_type
@@ -82,7 +82,7 @@ def to_row(
         execution.at,
         execution.session,
         combo,
-        signature,
+        signature_key(execution.signature),
         _OUTCOME[execution.outcome],
         name(execution.rule),
         name(error_type) if error_type is not None else None,

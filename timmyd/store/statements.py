@@ -36,3 +36,7 @@ UPSERT_COUNTER = """INSERT INTO counters VALUES (?, ?)
 SAVE_FILE = "INSERT OR REPLACE INTO files VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 SAVE_JOIN = """INSERT INTO joins VALUES (?, ?)
     ON CONFLICT (mark) DO UPDATE SET lineage = excluded.lineage WHERE joins.lineage != 0"""
+
+JOINED = """SELECT j.mark, CASE j.lineage WHEN 0 THEN 0 ELSE coalesce(l.moved_to, l.id) END
+    FROM joins j LEFT JOIN lineages l ON l.id = j.lineage WHERE j.mark IN ({})"""
+"""To be filled with a question mark for each mark; 0 is `NO_LINEAGE`, NULL a lineage that is gone."""

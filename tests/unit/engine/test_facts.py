@@ -5,7 +5,16 @@ from typing import Any
 
 from hypothesis import example, given, strategies as st
 
-from timmyd.engine.facts import clean_model, clean_tool, facts_of, judge_result, loads_result
+from timmyd.core.model import Call
+from timmyd.core.tasks import TaskTable
+from timmyd.engine.facts import (
+    Describer,
+    clean_model,
+    clean_tool,
+    describe_fast,
+    judge_result,
+    loads_result,
+)
 from timmyd.house.outcome import judge
 from timmyd.house.shape import describe
 
@@ -33,9 +42,7 @@ def test_facts_of_a_call_are_those_of_the_house_kit_for_any_object(
 ) -> None:
     arguments = json.dumps(value, ensure_ascii=ascii_, indent=indent)
 
-    found = facts_of(tool, arguments)
-
-    assert (found.signature, found.shape) == describe(tool, arguments)
+    assert describe_fast(tool, arguments) == describe(tool, arguments)
 
 
 @given(
@@ -51,9 +58,25 @@ def test_facts_of_a_call_are_those_of_the_house_kit_for_any_object(
 @example("terminal", '{"a":1} x')
 @example("terminal", '{"a":NaN}')
 def test_facts_of_a_call_are_those_of_the_house_kit_for_any_text(tool: str, arguments: str) -> None:
-    found = facts_of(tool, arguments)
+    assert describe_fast(tool, arguments) == describe(tool, arguments)
 
-    assert (found.signature, found.shape) == describe(tool, arguments)
+
+@given(tools, objects | st.just({"path": "a.py", "content": "x" * 5_000}))
+def test_what_is_stored_of_a_call_is_the_same_from_memory_and_from_an_object(
+    tool: str, value: dict[str, Any]
+) -> None:
+    describe_call = Describer(TaskTable.default())
+    text = json.dumps(value)
+
+    first, again = Call("call_1", tool, text), Call("call_2", tool, text)
+    plain = Call("call_3", tool, value)
+
+    signature, shape = describe(tool, text)
+    assert describe_call(first) == describe_call(again) == describe_call(plain) == first.facts
+    assert describe_call(first)[:4] == (
+        tool, signature, shape, TaskTable.default().task_type(tool, shape)
+    )  # fmt: skip
+    assert describe_call.key(plain) == describe_call(first).key
 
 
 words = st.sampled_from(["", "error", "timeout", "blocked", "failed", "success", "not found",
