@@ -5,6 +5,8 @@ import sqlite3
 import subprocess
 import time
 import venv
+from datetime import UTC, datetime
+from hashlib import sha256
 from pathlib import Path
 
 from timmyd.core.tasks import TaskTable
@@ -12,8 +14,8 @@ from timmyd.engine.facts import Describer, judge_result
 from timmyd.house.outcome import OUTCOMES
 from timmyd.sources.snapshot import decode
 from timmyd.store import statements
-from timmyd.store.batch import signature_key
 from timmyd.store.rollups import Fold
+from timmyd.store.rows import insert_executions, signature_key
 from timmyd.store.schema import MIGRATIONS
 
 _ROWS_A_TRANSACTION = 20_000
@@ -38,7 +40,7 @@ def bare_pipeline(folder: Path, database: Path) -> tuple[int, float]:
         names = {combo: (parts[3], parts[4]) for parts, combo in combos.items()}
         connection.execute("BEGIN")
         many = connection.executemany
-        many(statements.INSERT, rows)
+        insert_executions(connection, rows)
         many(statements.UPSERT_HOUR, fold.hour_rows())
         many(statements.UPSERT_PATTERN, fold.pattern_rows())
         many(statements.UPSERT_MODEL, fold.model_rows(lambda combo: names[combo]))
@@ -56,7 +58,7 @@ def bare_pipeline(folder: Path, database: Path) -> tuple[int, float]:
             parts = ("timmy", facts.tool, facts.shape, model, facts.task_type)
             combo = combos.setdefault(parts, len(combos))
             signature = signature_key(facts.signature)
-            known = (total, at, 1, combo, signature, outcome, 1, None, 2, 1)
+            known = (total, at, 1, combo, signature, outcome, 1, 0, 2, 1)
             rows.append((*known, None, None, None, None, None, None))
         if len(rows) >= _ROWS_A_TRANSACTION:
             flush()
@@ -65,17 +67,28 @@ def bare_pipeline(folder: Path, database: Path) -> tuple[int, float]:
     return total, time.process_time() - began
 
 
+_RECORD_TABLES = (
+    """CREATE TABLE executions (id INTEGER PRIMARY KEY, at REAL, hour_of_day INTEGER, day_of_week INTEGER,
+        tool TEXT, params TEXT, house TEXT, model TEXT, task TEXT, ok INTEGER, latency_ms REAL)""",
+    "CREATE INDEX executions_by_time ON executions (at)",
+    """CREATE TABLE patterns (tool TEXT, params TEXT, house TEXT, model TEXT, n INTEGER, ok INTEGER,
+        latency_ms REAL, last_at REAL, PRIMARY KEY (tool, params, house, model))""",
+    """CREATE TABLE models (model TEXT, task TEXT, n INTEGER, ok INTEGER, latency_ms REAL, last_at REAL,
+        PRIMARY KEY (model, task))""",
+)
+
+
 def per_record_engine(folder: Path, database: Path, most: int) -> tuple[int, float]:
-    """json.load, then connect, insert, update, commit and close for each record: (rows, CPU s)."""
+    """What the engine that timmyd replaces does: (rows, CPU s).
+
+    json.load of a file; then for each record connect, insert it, read its pattern and its model's
+    sums and write them back, commit, close.
+    """
     began = time.process_time()
     total = 0
     connection = sqlite3.connect(database)
-    connection.execute(
-        "CREATE TABLE executions (id INTEGER PRIMARY KEY, at, tool, params, house, model, ok)"
-    )
-    connection.execute(
-        "CREATE TABLE patterns (tool, params, house, model, n, ok, PRIMARY KEY (tool, params, house, model))"
-    )
+    for statement in _RECORD_TABLES:
+        connection.execute(statement)
     connection.commit()
     connection.close()
     for path in sorted(folder.iterdir()):
@@ -89,22 +102,46 @@ def per_record_engine(folder: Path, database: Path, most: int) -> tuple[int, flo
             if message["role"] != "tool":
                 continue
             total += 1
-            ok = int('"error": null' in message["content"])
-            params = arguments[message["tool_call_id"]]
-            connection = sqlite3.connect(database)
-            connection.execute(
-                "INSERT INTO executions (at, tool, params, house, model, ok) VALUES (?, ?, ?, 'timmy', ?, ?)",
-                (time.time(), message["name"], params, data["model"], ok),
-            )
-            connection.execute(
-                "INSERT INTO patterns VALUES (?, ?, 'timmy', ?, 1, ?) ON CONFLICT DO UPDATE SET n = n + 1, ok = ok + excluded.ok",
-                (message["name"], params, data["model"], ok),
-            )
-            connection.commit()
-            connection.close()
+            result = json.loads(message["content"])
+            ok = int(not result.get("error") and not result.get("exit_code"))
+            params = json.loads(arguments[message["tool_call_id"]])
+            digest = sha256(json.dumps(params, sort_keys=True).encode()).hexdigest()[:16]
+            _record(database, message["name"], digest, data["model"], ok)
             if total >= most:
                 return total, time.process_time() - began
     return total, time.process_time() - began
+
+
+def _record(database: Path, tool: str, params: str, model: str, ok: int) -> None:
+    now = time.time()
+    when = datetime.fromtimestamp(now, UTC)
+    connection = sqlite3.connect(database)
+    execute = connection.execute
+    execute(
+        "INSERT INTO executions (at, hour_of_day, day_of_week, tool, params, house, model, task, ok, latency_ms)"
+        " VALUES (?, ?, ?, ?, ?, 'timmy', ?, 'other', ?, 0)",
+        (now, when.hour, when.weekday(), tool, params, model, ok),
+    )
+    for table, columns, key in (
+        ("patterns", ("tool", "params", "house", "model"), (tool, params, "timmy", model)),
+        ("models", ("model", "task"), (model, "other")),
+    ):
+        names = ", ".join(columns)
+        marks = ", ".join("?" * len(columns))
+        same = f"({names}) = ({marks})"
+        row = execute(f"SELECT n, ok FROM {table} WHERE {same}", key).fetchone()
+        if row is None:
+            execute(
+                f"INSERT INTO {table} ({names}, n, ok, latency_ms, last_at) VALUES ({marks}, 1, ?, 0, ?)",
+                (*key, ok, now),
+            )
+        else:
+            execute(
+                f"UPDATE {table} SET n = ?, ok = ?, latency_ms = 0, last_at = ? WHERE {same}",
+                (row[0] + 1, row[1] + ok, now, *key),
+            )
+    connection.commit()
+    connection.close()
 
 
 _DUCKDB = """

@@ -288,15 +288,15 @@ def test_large_files_of_which_only_the_tail_is_decoded_give_the_same_counts(
     case: str, intake: Intake, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     resumed: list[int] = []
-    decode = snapshot.decode
+    decode_grown = snapshot.decode_grown
 
-    def watched(data: Any, **options: Any) -> Any:
-        session = decode(data, **options)
-        if session.resumed is not None:
+    def watched(grown: snapshot.Grown, **options: Any) -> Any:
+        session = decode_grown(grown, **options)
+        if session is not None:
             resumed.append(len(session.calls))
         return session
 
-    monkeypatch.setattr(snapshot, "decode", watched)
+    monkeypatch.setattr(snapshot, "decode_grown", watched)
 
     def grow(message: dict[str, Any]) -> None:
         if message["role"] == "user":

@@ -12,6 +12,7 @@ INNER = 2
 
 _MASK = (1 << 63) - 1
 _MINTED = re.compile(r"call_[0-9a-f]{12}")
+_MINTED_LENGTH = len("call_") + 12
 _SHORTEST_RANDOM_ID = 8
 _LAST_PART = re.compile(rf"(?:.*[^A-Za-z0-9])?([A-Za-z0-9]{{{_SHORTEST_RANDOM_ID},}})", re.DOTALL)
 _DIGIT = re.compile(r"[0-9]")
@@ -23,7 +24,11 @@ _RANKS = {name: rank for rank, name in enumerate(SOURCE_NAMES)}
 
 def hash_text(text: str) -> int:
     """A 63-bit hash of `text` for identity, not for secrecy; any string, also a broken one."""
-    return xxhash.xxh3_64_intdigest(text.encode("utf-8", "surrogatepass")) & _MASK
+    try:
+        data = text.encode()
+    except UnicodeEncodeError:
+        data = text.encode("utf-8", "surrogatepass")
+    return xxhash.xxh3_64_intdigest(data) & _MASK
 
 
 def link(chain: int, call: Call) -> int:
@@ -38,7 +43,12 @@ def key_of(call_id: str) -> int:
 
     Hermes mints an id from the call itself, in the transcript only: its hooks and results then have none.
     """
-    return hash_text(call_id) if call_id and not _MINTED.fullmatch(call_id) else 0
+    return hash_text(call_id) if call_id and not is_minted(call_id) else 0
+
+
+def is_minted(call_id: str) -> bool:
+    """Whether Hermes made the id itself: `call_<12 hex digits>`."""
+    return len(call_id) == _MINTED_LENGTH and _MINTED.fullmatch(call_id) is not None
 
 
 def never_repeats(call_id: str) -> bool:
@@ -48,7 +58,7 @@ def never_repeats(call_id: str) -> bool:
     `call_<12 hex digits>` from the call itself, so equal calls get equal ids.
     """
     last = _LAST_PART.fullmatch(call_id)
-    if last is None or _MINTED.fullmatch(call_id):
+    if last is None or is_minted(call_id):
         return False
     return _DIGIT.search(last[1]) is not None or len(last[1]) > 2 * _SHORTEST_RANDOM_ID
 

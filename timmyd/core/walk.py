@@ -150,16 +150,20 @@ class Walk:
         register = self.register
         key = key_of(call.call_id)
         facts = self.facts(call)
-        if self._foreign is None:
-            bit = 1 << self.rank
-            self._foreign = {k.key for k in register.known if not k.shown_by & bit}
-        if key in self._foreign:
+        if register.with_key(key) and key in self._foreign_keys():
             index = register.meet(key, facts, rank=self.rank, not_after=self.seen_at)
             if index is not None:
                 return index
         index = register.add(key, facts, self.new_execution(), rank=self.rank, seen_at=self.seen_at)
         register.known[index].shown_by = 0
         return index
+
+    def _foreign_keys(self) -> set[int]:
+        """The ids of the calls that this kind of source has not shown yet."""
+        if self._foreign is None:
+            bit = 1 << self.rank
+            self._foreign = {k.key for k in self.register.known if not k.shown_by & bit}
+        return self._foreign
 
     # ------------------------------------------------------------------- copies
     def _find_copies(self, position: int) -> list[int]:
@@ -171,8 +175,7 @@ class Walk:
         repeats = self.register.notice_repeats(self.calls)
         if not self.register.known:
             return []
-        keys = {known.key for known in self.register.known}
-        if not repeats and any(key_of(call.call_id) in keys for call in calls):
+        if not repeats and any(self.register.with_key(key_of(call.call_id)) for call in calls):
             used = set(self.path)
             result = [self._same_id(call, used) for call in calls]
             if any(index >= 0 for index in result):

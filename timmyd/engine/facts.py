@@ -1,8 +1,7 @@
 """What is stored of a call instead of what it said: signature, shape, outcome, and names made safe."""
 
 import re
-from collections.abc import Callable
-from functools import lru_cache
+from functools import _lru_cache_wrapper, lru_cache
 from hashlib import sha256
 from typing import Any
 
@@ -18,11 +17,11 @@ from timmyd.sources.messages import as_json
 UNNAMED = "unnamed"
 """Stands for a tool or a model whose name is not made like one."""
 
-_MEMO = 20_000
-_LONGEST_REMEMBERED = 4_096
+_MEMO = 8_192
+_LONGEST_REMEMBERED = 512
 _TOOL_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.:/-]{0,63}")
 _MODEL_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:/@+-]{0,127}")
-_PLAIN = frozenset({str, int, bool, type(None)})
+_flat = msgspec.json.Decoder(dict[str, str | int | bool | None])
 _canonical = msgspec.json.Encoder(order="sorted").encode
 
 
@@ -32,7 +31,7 @@ class Describer:
     def __init__(self, tasks: TaskTable) -> None:
         """Use the table that says which calls are read, build, test or judge."""
         self.tasks = tasks
-        self._remembered: Callable[[str, str], Facts] = lru_cache(maxsize=_MEMO)(self._work_out)
+        self._remembered: _lru_cache_wrapper[Facts] = lru_cache(maxsize=_MEMO)(self._work_out)
 
     def __call__(self, call: Call) -> Facts:
         """What is stored of the tool and the arguments of `call`, which keeps it."""
@@ -45,6 +44,10 @@ class Describer:
             facts = (self._work_out if long else self._remembered)(call.tool, arguments)
             call.facts = facts
         return facts
+
+    def forget(self) -> None:
+        """Let go of what is remembered: when there is nothing to do, it is only memory."""
+        self._remembered.cache_clear()
 
     def key(self, call: Call) -> int:
         """The hash of its tool and its arguments."""
@@ -63,9 +66,8 @@ def describe_fast(tool: str, arguments: str) -> tuple[str, str]:
     what else there is (fractions, nesting, broken text) takes the house kit's own way.
     """
     try:
-        value = msgspec.json.decode(arguments)
-        if type(value) is dict and all(type(item) in _PLAIN for item in value.values()):
-            return sha256(_canonical(value)).hexdigest()[:16], shape_of(tool, value)
+        value = _flat.decode(arguments)
+        return sha256(_canonical(value)).hexdigest()[:16], shape_of(tool, value)
     except (msgspec.MsgspecError, UnicodeError, OverflowError, RecursionError):
         pass
     return describe(tool, arguments)

@@ -96,6 +96,14 @@ class Ingest:
             return Taken(0, 0, 0, {}, None)
         return self.take_session(batch, origin, shown, first_look=cursor is None)
 
+    def rest(self) -> None:
+        """Let go of what a busy time has left behind."""
+        self.describe.forget()
+
+    def grown(self, grown: snapshot.Grown) -> Session | None:
+        """What a snapshot shows behind its settled part; None if all of it must be read."""
+        return snapshot.decode_grown(grown, zone=self._zone)
+
     def take_session(
         self, batch: Batch, origin: Origin, shown: Session, *, first_look: bool
     ) -> Taken:

@@ -7,7 +7,7 @@ between proves them unchanged. Any doubt falls back to decoding all of it.
 
 import mmap
 from datetime import datetime, tzinfo
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 import xxhash
@@ -80,22 +80,62 @@ def decode(
     Raises:
         SessionError: The file is no snapshot; with code and place, never content.
     """
-    if len(data) < TAIL_FROM_BYTES or not again:
-        snapshot = decode_lenient(data, _snapshots)
-        return _session(snapshot, converse(snapshot.messages), zone)
-    start = _find(data, _MESSAGES) + len(_MESSAGES)
-    if start >= len(_MESSAGES):
-        proof = None if resume is None else _prove(data, start, resume)
-        if resume is not None and proof is not None:
-            grown = _decode_tail(data, start, resume, proof, zone)
-            if grown is not None:
-                return grown
-        snapshot = decode_lenient(data, _snapshots)
-        session = _session(snapshot, converse(snapshot.messages), zone)
-        session.checkpoint = _checkpoint(data, start, snapshot.messages)
-        return session
+    start = -1 if len(data) < TAIL_FROM_BYTES or not again else messages_start(data)
+    if start >= 0 and resume is not None:
+        grown = _prove(data, start, resume)
+        session = None if grown is None else decode_grown(grown, zone=zone)
+        if session is not None:
+            return session
     snapshot = decode_lenient(data, _snapshots)
-    return _session(snapshot, converse(snapshot.messages), zone)
+    session = _session(snapshot, converse(snapshot.messages), zone)
+    if start >= 0:
+        session.checkpoint = _checkpoint(data, start, snapshot.messages)
+    return session
+
+
+class Grown(NamedTuple):
+    """A snapshot whose settled part was proven to be what was read before.
+
+    Attributes:
+        head: The file up to the first message.
+        tail: What follows the settled part.
+        resume: Where that ends.
+        proof: The hash over it; goes on with the bytes that settle next.
+    """
+
+    head: bytes
+    tail: Content
+    resume: Checkpoint
+    proof: xxhash.xxh3_64
+
+
+def messages_start(data: Content) -> int:
+    """The place of the first message in a file, or in the beginning of one; -1 if it is not there."""
+    place = _find(data, _MESSAGES)
+    return place if place < 0 else place + len(_MESSAGES)
+
+
+def decode_grown(grown: Grown, *, zone: tzinfo | None = None) -> Session | None:
+    """Decode what grew; None where that is no whole of its own, so that all must be decoded."""
+    tail = grown.tail
+    whole = tail[1:] if bytes(tail[:1]) == b"," else tail
+    try:
+        head = grown.head[: -len(_MESSAGES)]
+        header = _headers.decode(head.rstrip(b", \n") + b"}")
+        messages = _tails.decode(b'{"messages":[' + whole)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return None
+    for name in _Header.__struct_fields__:
+        if (value := getattr(messages, name)) is not msgspec.UNSET:
+            setattr(header, name, value)
+    session = _session(header, converse(messages.messages), zone)
+    session.resumed = resume = grown.resume
+    session.opening = None
+    if resume.compacted:
+        for call in session.calls:
+            call.compacted = True
+    session.checkpoint = _checkpoint(tail, 0, messages.messages, grown) or resume
+    return session
 
 
 def _whole(data: Content) -> bytes | mmap.mmap:
@@ -107,50 +147,29 @@ def _find(data: Content, pattern: bytes, start: int = 0) -> int:
     return _whole(data).find(pattern, start, len(data))
 
 
-def _prove(data: Content, start: int, resume: Checkpoint) -> xxhash.xxh3_64 | None:
-    """The hash over the settled bytes, if they are the very ones that were read before."""
+def _prove(data: Content, start: int, resume: Checkpoint) -> Grown | None:
+    """The grown snapshot, if its settled bytes are the very ones that were read before."""
     end = start + resume.offset
     if end >= len(data):
         return None
     proof = xxhash.xxh3_64(memoryview(data)[start:end])
-    return proof if proof.intdigest() == resume.digest else None
-
-
-def _decode_tail(
-    data: Content, start: int, resume: Checkpoint, proof: xxhash.xxh3_64, zone: tzinfo | None
-) -> Session | None:
-    end = start + resume.offset
-    if bytes(data[end : end + 1]) == b",":
-        end += 1
-    try:
-        header = _headers.decode(bytes(data[: start - len(_MESSAGES)]).rstrip(b", \n") + b"}")
-        tail = _tails.decode(b'{"messages":[' + data[end:])
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+    if proof.intdigest() != resume.digest:
         return None
-    for name in _Header.__struct_fields__:
-        if (value := getattr(tail, name)) is not msgspec.UNSET:
-            setattr(header, name, value)
-    conversation = converse(tail.messages)
-    session = _session(header, conversation, zone)
-    session.resumed = resume
-    session.opening = None
-    if resume.compacted:
-        for call in session.calls:
-            call.compacted = True
-    session.checkpoint = _checkpoint(data, start, tail.messages, resume, proof) or resume
-    return session
+    return Grown(bytes(data[:start]), bytes(data[end:]), resume, proof)
 
 
 def _checkpoint(
-    data: Content,
-    start: int,
-    messages: list[Message],
-    resume: Checkpoint | None = None,
-    proof: xxhash.xxh3_64 | None = None,
+    data: Content, read: int, messages: list[Message], grown: Grown | None = None
 ) -> Checkpoint | None:
     """The end of the last message that Hermes will not rewrite any more.
 
     A message without `_db_persisted` gets that key with the next writing.
+
+    Args:
+        data: Holds the messages, from the place `read` on.
+        read: Where they begin.
+        messages: What was decoded of them.
+        grown: What settled before them.
     """
     last = len(messages) - 1
     while last >= 0 and messages[last].persisted is not True:
@@ -160,21 +179,20 @@ def _checkpoint(
     settled = messages[: last + 1]
     if _awaits_results(settled):
         return None
-    read = start + (0 if resume is None else resume.offset)
     mark = _whole(data).rfind(_PERSISTED, read, max(read, _find(data, _MESSAGES_END, read)))
     end = _find(data, _MESSAGE_END, mark)
     if mark < read or end < 0:
         return None
     end += len(_MESSAGE_END)
-    before = 0 if resume is None else resume.calls
-    hashed = proof or xxhash.xxh3_64()
-    hashed.update(memoryview(data)[read:end])
+    proof = xxhash.xxh3_64() if grown is None else grown.proof
+    proof.update(memoryview(data)[read:end])
+    before = Checkpoint(0, 0, 0, 0, compacted=False) if grown is None else grown.resume
     return Checkpoint(
-        offset=end - start,
-        digest=hashed.intdigest(),
+        offset=before.offset + end - read,
+        digest=proof.intdigest(),
         chain=0,
-        calls=before + sum(len(m.tool_calls or ()) for m in settled if m.role == "assistant"),
-        compacted=any(m.summary for m in settled) or (resume is not None and resume.compacted),
+        calls=before.calls + sum(len(m.tool_calls or ()) for m in settled if m.role == "assistant"),
+        compacted=before.compacted or any(m.summary for m in settled),
     )
 
 

@@ -17,6 +17,7 @@ from timmyd.store.rows import (
     FileRow,
     Request,
     Turn,
+    insert_executions,
     read_execution,
     signature_key,
     to_row,
@@ -176,7 +177,7 @@ class Batch:
         self._fold.add((self._row(before),), -1)
         row = self._row(execution)
         self._connection.execute("DELETE FROM executions WHERE id = ?", (execution.id,))
-        self._connection.execute(statements.INSERT, row)
+        insert_executions(self._connection, (row,))
         self._fold.add((row,))
         if before.outcome not in RATED and execution.outcome in RATED:
             self._connection.execute("INSERT OR IGNORE INTO answered VALUES (?)", (execution.id,))
@@ -260,7 +261,7 @@ class Batch:
                     (self._registers[lineage].dump(), now, lineage),
                 )
             many = self._connection.executemany
-            many(statements.SAVE_JOIN, self._joins.items())
+            many(statements.SAVE_JOIN, sorted(self._joins.items()))
             many(statements.SAVE_FILE, [msgspec.structs.astuple(row) for row in self._files])
             many(
                 "INSERT INTO turns (at, lineage, house, completed, interrupted, policy)"
@@ -285,7 +286,7 @@ class Batch:
             self._connection.execute("ROLLBACK")
 
     def _flush_rows(self) -> None:
-        self._connection.executemany(statements.INSERT, self._rows)
+        insert_executions(self._connection, self._rows)
         self._fold.add(self._rows)
         self._rows.clear()
         self._pending.clear()

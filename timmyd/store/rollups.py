@@ -122,8 +122,8 @@ class Fold:
         return [(int(h), combo, bin_, n) for (h, combo, bin_), n in self._latencies.items() if n]
 
     def pattern_rows(self) -> list[tuple[float, ...]]:
-        """Rows for the `patterns` table."""
-        return [(*key, *total) for key, total in self._patterns.items()]
+        """Rows for the `patterns` table, in its order."""
+        return [(*key, *total) for key, total in sorted(self._patterns.items())]
 
     def model_rows(self, name_of: Callable[[int], tuple[str, str]]) -> list[tuple[object, ...]]:
         """Rows for the `models` table.

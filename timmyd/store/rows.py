@@ -1,13 +1,14 @@
 """What the tables hold, as nouns: executions to rows and back, files, turns, requests."""
 
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
 
 import msgspec
 
 from timmyd.core.model import SOURCE_NAMES, Execution
 from timmyd.house.outcome import OUTCOMES
+from timmyd.store import statements
 
 NO_LINEAGE = 0
 """Stands in a mark that tells nothing because it repeats."""
@@ -20,6 +21,8 @@ NO_HOME = "(imported)"
 _OUTCOME = {name: index for index, name in enumerate(OUTCOMES)}
 _SOURCE = {name: index for index, name in enumerate(SOURCE_NAMES)}
 _SIGN = 1 << 63
+_FIRST_NUMBER = 10
+_NO_NUMBERS = (None,) * 6
 
 
 class FileRow(msgspec.Struct, kw_only=True):
@@ -85,7 +88,7 @@ def to_row(execution: Execution, combo: int, name: Callable[[str], int]) -> tupl
         signature_key(execution.signature),
         _OUTCOME[execution.outcome],
         name(execution.rule),
-        name(error_type) if error_type is not None else None,
+        name(error_type) if error_type is not None else 0,
         _SOURCE[execution.source],
         flags,
         execution.latency_ms,
@@ -95,6 +98,18 @@ def to_row(execution: Execution, combo: int, name: Callable[[str], int]) -> tupl
         execution.cost,
         execution.policy,
     )
+
+
+def insert_executions(connection: sqlite3.Connection, rows: Iterable[tuple[Any, ...]]) -> None:
+    """Write rows of `to_row`."""
+    plain, measured = [], []
+    for row in rows:
+        if row[_FIRST_NUMBER:] == _NO_NUMBERS:
+            plain.append(row[:_FIRST_NUMBER])
+        else:
+            measured.append(row)
+    connection.executemany(statements.INSERT_PLAIN, plain)
+    connection.executemany(statements.INSERT, measured)
 
 
 EXECUTION_COLUMNS = """e.id, e.at, e.lineage, c.house, c.tool, c.shape, c.model, c.task,

@@ -2,7 +2,10 @@
 
 INSERT = """INSERT INTO executions (id, at, lineage, combo, signature, outcome, rule, error_type,
     source, flags, latency_ms, confidence, tokens_in, tokens_out, cost, policy)
-    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"""
+    VALUES (?, ?, ?, ?, ?, ?, ?, nullif(?, 0), ?, ?, ?, ?, ?, ?, ?, ?)"""
+INSERT_PLAIN = """INSERT INTO executions (id, at, lineage, combo, signature, outcome, rule, error_type,
+    source, flags) VALUES (?, ?, ?, ?, ?, ?, ?, nullif(?, 0), ?, ?)"""
+"""For rows without measured numbers: to bind a None costs several times as much as a number."""
 UPSERT_HOUR = """INSERT INTO hours VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
     ON CONFLICT (hour, combo) DO UPDATE SET ok = ok + excluded.ok, error = error + excluded.error,
     timeout = timeout + excluded.timeout, blocked = blocked + excluded.blocked,
