@@ -1,7 +1,7 @@
 """What tests of files and processes share: waiting for a condition, a log that listens, an intake on a real disk."""
 
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import TypeVar
 
@@ -31,11 +31,11 @@ class Listener(EventLogger):
     """A log that keeps its events."""
 
     def __init__(self) -> None:
-        super().__init__(None, [], {})
+        super().__init__(lambda: self)
         self.events: list[tuple[str, dict[str, object]]] = []
 
-    def event(self, name: str, /, **fields: object) -> None:
-        self.events.append((name, fields))
+    def write(self, name: str, _at: float, fields: Mapping[str, object]) -> None:
+        self.events.append((name, dict(fields)))
 
     def named(self, name: str) -> list[dict[str, object]]:
         return [fields for found, fields in self.events if found == name]

@@ -3,13 +3,13 @@
 import gc
 import os
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from importlib import import_module
 from typing import TYPE_CHECKING, Final
 
 from timmyd.cli.output import FAILED, WRONG_SETTINGS, WRONG_USAGE, UsageError, complain
 from timmyd.errors import ConfigError, StoreError, TimmyError
+from timmyd.service.imports import hidden
 
 if TYPE_CHECKING:
     import typer
@@ -69,26 +69,9 @@ def main() -> None:
 def _run(words: Sequence[str]) -> int:
     """Start the daemon without waiting for typer, and without collecting what imports leave behind."""
     gc.disable()
-    with _hidden("rich", "typing_extensions"):
+    with hidden("rich", "typing_extensions"):
         from timmyd.cli.run import main as run  # noqa: PLC0415 - only here
     return run(words)
-
-
-@contextmanager
-def _hidden(*names: str) -> Iterator[None]:
-    """Let modules look as if they were not installed, for libraries that can do without them.
-
-    structlog would import rich to draw tracebacks, which a daemon never does, and msgspec looks
-    into typing_extensions for what Python 3.11 has: a third of the time to READY.
-    """
-    hidden = [name for name in names if name not in sys.modules]
-    for name in hidden:
-        sys.modules[name] = None  # type: ignore[assignment] # Python's own sign for it
-    try:
-        yield
-    finally:
-        for name in hidden:
-            sys.modules.pop(name, None)
 
 
 def guarded(command: Callable[[], int | None], *, is_daemon: bool = False) -> int:

@@ -77,7 +77,8 @@ def main(words: Sequence[str]) -> int:
     found = context(given.config, given.state)
     where = places(found.settings, given.home, given.sessions)
     notifier = Notifier()
-    log = configure(found.settings.log.level, found.settings.log.format)
+    # what is said on the way to READY is written right after it, or with the first trouble
+    log = configure(found.settings.log.level, found.settings.log.format, hold=not given.once)
 
     def reload() -> tuple[Settings, list[Place]]:
         again = context(given.config, given.state)
@@ -105,6 +106,7 @@ def main(words: Sequence[str]) -> int:
                 return 0
             return daemon.run()
         finally:
+            log.release()
             database.close()
 
 
@@ -113,6 +115,8 @@ def _open(found: Context, notifier: Notifier, log: EventLogger) -> PatternDataba
         notifier.extend_timeout(_MIGRATION_S)
         notifier.status(f"bringing the database to schema version {version}")
         log.event("store_migrated", version=version)
+        if version > 1:  # one that is made from nothing is there at once
+            log.release()
 
     return PatternDatabase(found.database, progress=migrating)
 

@@ -3,7 +3,8 @@
 import os
 import queue
 import stat
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
+from operator import attrgetter
 from pathlib import Path
 from typing import NamedTuple
 
@@ -14,9 +15,12 @@ from timmyd.service.refusal import FileRefusedError, Reason
 from timmyd.sources import TELEMETRY_FOLDER, classify
 
 _SESSIONS = "sessions"
-_PROFILES = "profiles"
+PROFILES = "profiles"
+"""The folder of a Hermes home in which every profile has a home of its own."""
+
 _FULL_LOOK_EVERY = 10
 _ROOT_HOUSE = "timmy"
+_READ_AT_MOST = 512
 _MASK = (1 << 63) - 1
 
 
@@ -108,21 +112,38 @@ def _enter(root: Path, parts: Iterable[str]) -> Directory:
 
 
 class Looks:
-    """How every file looked when it was last read: (device, inode, size, mtime in ns) by path."""
+    """How every file looked when it was last read: (device, inode, size, mtime in ns) by path.
 
-    def __init__(self, known: dict[bytes, tuple[int, int, int, int]]) -> None:
-        self._known = {path: hash(look) for path, look in known.items()}
+    Hashes of 64 bits stand for both, a third of the memory. The hash of a path is salted in each
+    process, so nobody can make two that meet, and a million do so by chance once in 40 million.
+    """
+
+    def __init__(self, known: Mapping[bytes, tuple[int, int, int, int]]) -> None:
+        self._known = {hash(path): hash(look) for path, look in known.items()}
 
     def is_new(self, path: bytes, entry: Entry) -> bool:
         """Whether the file differs from what was read."""
-        return self._known.get(path) != hash(look_of(entry))
+        return self._known.get(hash(path)) != hash(look_of(entry))
 
     def note(self, path: bytes, entry: Entry) -> None:
         """The file was read as it looks in `entry`."""
-        self._known[path] = hash(look_of(entry))
+        self._known[hash(path)] = hash(look_of(entry))
 
     def __len__(self) -> int:
         return len(self._known)
+
+
+class _Queued(NamedTuple):
+    """A file of the backlog. There may be many, so how it looks is asked again when its turn comes."""
+
+    mtime_ns: int
+    folder: Folder
+    name: str
+
+    @property
+    def path(self) -> bytes:
+        """The ledger's key of the file."""
+        return self.folder.key(self.name)
 
 
 def look_of(entry: Entry) -> tuple[int, int, int, int]:
@@ -173,12 +194,12 @@ class Inbox:
         self.refused: dict[bytes, FileRefusedError] = {}
         self.hints: queue.SimpleQueue[bytes | None] = queue.SimpleQueue()
         self.scans = 0
-        self._ignored: set[bytes] = set()
+        self._new_refusals: dict[bytes, FileRefusedError] = {}
+        self._ignored: set[int] = set()
         self._largest_bytes = largest_bytes
         self._settle_s = settle_s
         self._live: dict[bytes, Waiting] = {}
-        self._backlog: list[Waiting] = []
-        self._queued: set[bytes] = set()
+        self._backlog: list[_Queued] = []
         self._read_at: dict[bytes, float] = {}
 
     # ------------------------------------------------------------------ folders
@@ -207,18 +228,18 @@ class Inbox:
         """
         self.scans += 1
         whole = not trusted or self.scans % _FULL_LOOK_EVERY == 1
-        found: list[Waiting] = []
         if whole:
             self._ignored.clear()
             self.refused.clear()
+        before = len(self._backlog)
+        queued = {hash(waiting.path) for waiting in self._backlog}
         for folder in self.folders.values():
-            if folder.opened is not None:
-                found.extend(self._changed(folder, whole=whole))
-        found.sort(key=lambda waiting: waiting.entry.mtime_ns)
-        added = [waiting for waiting in found if waiting.path not in self._queued]
-        self._backlog = sorted([*self._backlog, *added], key=lambda w: w.entry.mtime_ns)
-        self._queued.update(waiting.path for waiting in added)
-        return len(added)
+            for waiting in self._changed(folder, whole=whole):
+                if hash(waiting.path) not in queued:
+                    entry = waiting.entry
+                    self._backlog.append(_Queued(entry.mtime_ns, folder, entry.name))
+        self._backlog.sort(key=attrgetter("mtime_ns"))
+        return len(self._backlog) - before
 
     def _changed(self, folder: Folder, *, whole: bool) -> Iterator[Waiting]:
         directory = folder.opened
@@ -242,15 +263,21 @@ class Inbox:
         path = folder.key(entry.name)
         source = classify(entry.name, folder.sub)
         if source is None or source not in folder.place.sources:
-            self._ignored.add(path)
+            self._ignored.add(hash(path))
             return None
         if entry.refusal is not None:
-            self.refused[path] = FileRefusedError(entry.refusal, entry.name)
+            refusal = FileRefusedError(entry.refusal, entry.name)
+            self.refused[path] = self._new_refusals[path] = refusal
             return None
         self.refused.pop(path, None)
         if not self.looks.is_new(path, entry):
             return None
         return Waiting(folder, entry, source)
+
+    def new_refusals(self) -> dict[bytes, FileRefusedError]:
+        """The files that were refused since this was last asked, also those that were before."""
+        found, self._new_refusals = self._new_refusals, {}
+        return found
 
     # --------------------------------------------------------------------- hints
     def take_hints(self, timeout_s: float) -> None:
@@ -267,16 +294,20 @@ class Inbox:
     def _hint(self, path: bytes) -> None:
         parent, _, name = os.fsdecode(path).rpartition("/")
         folder = self.folders.get(Path(parent))
-        if folder is None or folder.opened is None or not name:
-            return
+        waiting = self._look_at(folder, name) if folder is not None and name else None
+        if waiting is not None:
+            self._live[path] = waiting
+
+    def _look_at(self, folder: Folder, name: str) -> Waiting | None:
+        """The file as it is now, None if it is gone, refused, or as it was read."""
+        if folder.opened is None:
+            return None
         try:
             status = os.stat(name, dir_fd=folder.opened.fd, follow_symlinks=False)
         except OSError:
-            return
+            return None
         entry = _entry(name, status, folder.opened, self._largest_bytes)
-        waiting = self._consider(folder, entry)
-        if waiting is not None:
-            self._live[path] = waiting
+        return self._consider(folder, entry)
 
     # ------------------------------------------------------------------- handing out
     def next(self) -> Waiting | None:
@@ -287,10 +318,10 @@ class Inbox:
                 del self._live[path]
                 return waiting
         while self._backlog:
-            waiting = self._backlog.pop()
-            self._queued.discard(waiting.path)
-            if self.looks.is_new(waiting.path, waiting.entry):
-                return waiting
+            queued = self._backlog.pop()
+            found = self._look_at(queued.folder, queued.name)
+            if found is not None:
+                return found
         return None
 
     def due_in_s(self) -> float | None:
@@ -312,9 +343,13 @@ class Inbox:
         path = waiting.path
         self.looks.note(path, waiting.entry)
         self._read_at[path] = monotonic()
-        if len(self._read_at) > 4096:  # noqa: PLR2004 - only the last quarter of a second matters
-            limit = monotonic() - self._settle_s
-            self._read_at = {p: at for p, at in self._read_at.items() if at > limit}
+        if len(self._read_at) > _READ_AT_MOST:
+            self.rest()
+
+    def rest(self) -> None:
+        """Forget what only a busy time needs: when files were read that have settled since."""
+        limit = monotonic() - self._settle_s
+        self._read_at = {path: at for path, at in self._read_at.items() if at > limit}
 
     @property
     def ignored(self) -> int:
@@ -347,7 +382,7 @@ def _homes(place: Place) -> Iterator[tuple[Path, str, tuple[str, ...]]]:
         return
     yield place.root, place.house, (_SESSIONS,)
     try:
-        profiles = _enter(place.root, (_PROFILES,))
+        profiles = _enter(place.root, (PROFILES,))
     except FileRefusedError:
         return
     try:
@@ -356,9 +391,9 @@ def _homes(place: Place) -> Iterator[tuple[Path, str, tuple[str, ...]]]:
                 house = house_of_profile(entry.name)
                 if house is not None:
                     yield (
-                        place.root / _PROFILES / entry.name,
+                        place.root / PROFILES / entry.name,
                         house,
-                        (_PROFILES, entry.name, _SESSIONS),
+                        (PROFILES, entry.name, _SESSIONS),
                     )
     except FileRefusedError:
         return

@@ -1,27 +1,24 @@
-"""Events as structlog records: native fields in the journal, JSON lines elsewhere, console on a terminal.
+"""Events: their names, their levels, and the logger to hand to whoever logs; `log_lines` writes them.
 
 `EVENTS` is the list of all event names; the logger knows no others. Nothing that a session said is
 trusted here: whatever a value holds, it can neither start a line, nor forge a field, nor move a cursor.
 """
 
-import json
 import os
 import sys
 from collections import OrderedDict
-from collections.abc import Callable, Hashable, Mapping, MutableMapping
-from datetime import UTC, datetime
-from typing import Any, Final, NamedTuple, TextIO
-
-import structlog
+from collections.abc import Callable, Hashable, Mapping
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, TextIO
 
 from timmyd import clock
 from timmyd.service.journal import Journal, is_journal
 
+if TYPE_CHECKING:
+    from timmyd.service.log_lines import Lines
+
 LEVELS: Final = {"debug": 7, "info": 6, "notice": 5, "warning": 4, "error": 3, "critical": 2}
 """Level names and their syslog priorities."""
 
-_BOLD: Final = "\x1b[1m"
-_RESET: Final = "\x1b[0m"
 _QUOTE: Final = r"\""
 
 VALUE_MOST: Final = 400
@@ -85,12 +82,43 @@ class UnknownEventError(Exception):
         super().__init__(f"{name!r} is no event; add it to timmyd.service.logs.EVENTS")
 
 
-class EventLogger(structlog.BoundLoggerBase):
-    """Logs events by name; the level comes from `EVENTS`, so one event has one level everywhere."""
+class EventLogger:
+    """Logs events by name; the level comes from `EVENTS`, so one event has one level everywhere.
+
+    structlog is imported with the first line to write: that takes a fifth of the time in which the
+    daemon has to be ready. A logger that holds keeps what is no trouble, with its time, until
+    `release`.
+    """
+
+    def __init__(
+        self, lines: "Callable[[], Lines]", *, now: clock.Clock = clock.now, hold: bool = False
+    ) -> None:
+        self._open = lines
+        self._now = now
+        self._lines: Lines | None = None
+        self._held: list[tuple[str, float, dict[str, object]]] = []
+        self._is_holding = hold
 
     def event(self, name: str, /, **fields: object) -> None:
         """Log the event `name` with its fields; a field that is None is left out."""
-        self._proxy_to_logger("msg", name, **fields)
+        if self._is_holding:
+            if name in EVENTS and LEVELS[EVENTS[name].level] >= LEVELS["notice"]:
+                self._held.append((name, self._now(), fields))
+                return
+            self.release()
+        if self._lines is None:
+            self._lines = self._open()
+        self._lines.write(name, self._now(), fields)
+
+    def release(self) -> None:
+        """Write what was held, and from now on each event at once."""
+        self._is_holding = False
+        held, self._held = self._held, []
+        if held and self._lines is None:
+            self._lines = self._open()
+        for name, at, fields in held:
+            if self._lines is not None:
+                self._lines.write(name, at, fields)
 
 
 class Once:
@@ -125,6 +153,7 @@ def configure(
     now: clock.Clock = clock.now,
     journal: Callable[[], Journal] = Journal,
     strict: bool = False,
+    hold: bool = False,
 ) -> EventLogger:
     """The logger to hand to whoever logs; nothing global is changed.
 
@@ -138,34 +167,66 @@ def configure(
         journal: Opens the journal's socket; a seam for tests.
         strict: An unknown event name raises `UnknownEventError` (tests) instead of being logged as
             a warning: in production a wrong name must not end the service.
+        hold: Keep what is no trouble until `release`.
     """
     out = sys.stderr if stream is None else stream
     in_journal = is_journal(env, out)
     if format == "auto":
         format = "journal" if in_journal else "console" if out.isatty() else "json"  # noqa: A001
-    processors: list[Any] = [_level(LEVELS[level], strict=strict)]
-    if format == "journal":
-        return _wrap(_JournalSink(journal()), [*processors, _to_journal])
-    processors.append(_stamp(now))
-    if format == "console":
-        colors = out.isatty() and not env.get("NO_COLOR")
-        return _wrap(_LineSink(out), [*processors, _to_line(colors=colors)])
-    return _wrap(_LineSink(out), [*processors, _to_json(priorities=in_journal)])
+    form = format
+
+    def lines() -> "Lines":
+        from timmyd.service import log_lines  # noqa: PLC0415 - with the first line to write
+
+        if form == "journal":
+            return log_lines.to_journal(journal(), level, strict=strict)
+        if form == "console":
+            colors = out.isatty() and not env.get("NO_COLOR")
+            return log_lines.to_console(out, level, strict=strict, colors=colors)
+        return log_lines.to_json(out, level, strict=strict, priorities=in_journal)
+
+    return EventLogger(lines, now=now, hold=hold)
 
 
 def silent(*, strict: bool = True) -> EventLogger:
     """A logger that writes nothing, yet refuses unknown names: for tests and for the library."""
-    return captured([], strict=strict)
+    return EventLogger(lambda: _Nothing(strict=strict))
 
 
 def captured(into: list[dict[str, Any]], *, strict: bool = True) -> EventLogger:
     """A logger that appends each event to `into` as a dict with `event` and `level`: for tests."""
+    return EventLogger(lambda: _Captured(into, strict=strict))
 
-    def keep(_logger: object, _method: str, event: MutableMapping[str, Any]) -> str:
-        into.append(dict(event))
-        raise structlog.DropEvent
 
-    return _wrap(_LineSink(sys.stderr), [_level(LEVELS["debug"], strict=strict), keep])
+def level_of(name: str, *, strict: bool) -> str:
+    """The level of an event.
+
+    Raises:
+        UnknownEventError: There is no such event, and `strict`.
+    """
+    known = EVENTS.get(name)
+    if known is None and strict:
+        raise UnknownEventError(name)
+    return "warning" if known is None else known.level
+
+
+class _Nothing:
+    def __init__(self, *, strict: bool) -> None:
+        self._strict = strict
+
+    def write(self, name: str, _at: float, _fields: Mapping[str, object]) -> None:
+        level_of(name, strict=self._strict)
+
+
+class _Captured:
+    def __init__(self, into: list[dict[str, Any]], *, strict: bool) -> None:
+        self._into = into
+        self._strict = strict
+
+    def write(self, name: str, _at: float, fields: Mapping[str, object]) -> None:
+        level = level_of(name, strict=self._strict)
+        said = {key: value for key, value in fields.items() if value is not None}
+        self._into.append({"event": name, "level": level} | said | {"event": name, "level": level})
 
 
 def printable(value: object, most: int = VALUE_MOST) -> str:
@@ -191,92 +252,3 @@ def message(event: Mapping[str, Any]) -> str:
             plain = text and not any(c in text for c in ' "=')
             parts.append(f"{key}={text}" if plain else f'{key}="{text.replace(chr(34), _QUOTE)}"')
     return " ".join(parts)
-
-
-class _LineSink:
-    """Writes finished lines; a reader that went away must not end the service."""
-
-    def __init__(self, stream: TextIO) -> None:
-        self._stream = stream
-
-    def msg(self, line: str) -> None:
-        try:
-            self._stream.write(line + "\n")
-            self._stream.flush()
-        except (OSError, ValueError):  # ValueError: the stream was closed
-            return
-
-
-class _JournalSink:
-    def __init__(self, journal: Journal) -> None:
-        self._journal = journal
-
-    def msg(self, **fields: object) -> None:
-        self._journal.send(fields)
-
-
-def _wrap(sink: object, processors: list[Any]) -> EventLogger:
-    logger: EventLogger = structlog.wrap_logger(
-        sink, processors=processors, wrapper_class=EventLogger, context_class=dict
-    ).bind()
-    return logger
-
-
-def _level(threshold: int, *, strict: bool) -> Callable[..., MutableMapping[str, Any]]:
-    def add(
-        _logger: object, _method: str, event: MutableMapping[str, Any]
-    ) -> MutableMapping[str, Any]:
-        name = str(event["event"])
-        known = EVENTS.get(name)
-        if known is None and strict:
-            raise UnknownEventError(name)
-        level = "warning" if known is None else known.level
-        if LEVELS[level] > threshold:
-            raise structlog.DropEvent
-        return {"event": name, "level": level} | {
-            key: value
-            for key, value in event.items()
-            if value is not None and key not in {"event", "level"}
-        }
-
-    return add
-
-
-def _stamp(now: clock.Clock) -> Callable[..., MutableMapping[str, Any]]:
-    def add(
-        _logger: object, _method: str, event: MutableMapping[str, Any]
-    ) -> MutableMapping[str, Any]:
-        at = datetime.fromtimestamp(now(), UTC).isoformat(timespec="milliseconds")
-        return {"timestamp": at.replace("+00:00", "Z")} | dict(event)
-
-    return add
-
-
-def _to_line(*, colors: bool) -> Callable[..., str]:
-    def render(_logger: object, _method: str, event: MutableMapping[str, Any]) -> str:
-        level = f"{event['level']:<8}"
-        if colors and LEVELS[event["level"]] <= LEVELS["warning"]:
-            level = f"{_BOLD}{level}{_RESET}"
-        return f"{event['timestamp']} {level} {message(event)}"
-
-    return render
-
-
-def _to_json(*, priorities: bool) -> Callable[..., str]:
-    def render(_logger: object, _method: str, event: MutableMapping[str, Any]) -> str:
-        line = json.dumps(event, default=str, ensure_ascii=True)  # escapes all but plain ASCII
-        return f"<{LEVELS[event['level']]}>{line}" if priorities else line
-
-    return render
-
-
-def _to_journal(
-    _logger: object, _method: str, event: MutableMapping[str, Any]
-) -> tuple[tuple[()], dict[str, object]]:
-    fields: dict[str, object] = {
-        "MESSAGE": message(event),
-        "PRIORITY": LEVELS[event["level"]],
-        "SYSLOG_IDENTIFIER": "timmyd",
-    }
-    fields |= {f"TIMMY_{key.upper()}": value for key, value in event.items() if key != "level"}
-    return (), fields

@@ -16,7 +16,8 @@ from timmyd.engine import IntelligenceEngine
 from timmyd.engine.ingest import Ingest
 from timmyd.engine.ingest_rows import RowIngest
 from timmyd.errors import ConfigError, PublishError, StoreError, TimmyError
-from timmyd.service.inbox import Inbox, Looks, Place
+from timmyd.service.frame import Frame
+from timmyd.service.inbox import Folder, Inbox, Looks, Place
 from timmyd.service.logs import EventLogger
 from timmyd.service.metrics import Metrics
 from timmyd.service.observer import Watcher
@@ -27,8 +28,13 @@ from timmyd.service.state_dbs import StateDbs
 from timmyd.service.systemd import Notifier, watchdog_interval_s
 
 _LOOK_FOR_FOLDERS_S = 2.0
+_ENTER_FOLDERS_S = 30.0
+_LATE_S = 0.9
 _EVIDENCE_TICK_S = 1.0
+_REST_S = 30.0
+_REST_SOON_S = 5.0
 _METRICS_S = 5.0
+_METRICS_QUIET_S = 60.0
 _PRUNE_S = 3600.0
 _PRUNE_NEXT_S = 1.0
 _RETRY_S = 1.0
@@ -55,9 +61,9 @@ class Deadline:
         self.every_s = every_s
         self.at = 0.0
 
-    def is_due(self, now: float) -> bool:
-        """Whether the moment has come; if so the next one is set."""
-        if now < self.at:
+    def is_due(self, now: float, *, early_s: float = 0.0) -> bool:
+        """Whether the moment has come, or nearly and we are awake; if so the next one is set."""
+        if now + early_s < self.at:
             return False
         self.at = now + self.every_s
         return True
@@ -105,15 +111,20 @@ class Daemon:
         self._evidence = False
         self._news = True
         self._in_backlog = False
+        self._is_rested = False
         self._trouble: str | None = None
         self._observer_gone = False
         self._wait_until = 0.0
         self._ticked_at = -1e9
         self._tick = Deadline(settings.schedule.tick_s)
         self._rescan = Deadline(settings.schedule.rescan_s)
+        self._frame = Frame()
         self._folders = Deadline(_LOOK_FOR_FOLDERS_S)
+        self._enter = Deadline(_ENTER_FOLDERS_S)
         self._prune = Deadline(_PRUNE_S)
+        self._rest = Deadline(_REST_S)
         self._metrics_due = Deadline(_METRICS_S)
+        self._metrics_quiet = Deadline(_METRICS_QUIET_S)
         interval = watchdog_interval_s(os.environ)
         self._heartbeat = Deadline(_LONGEST_WAIT_S if interval is None else interval / 3)
 
@@ -167,7 +178,7 @@ class Daemon:
         return self.summary
 
     def _start(self) -> None:
-        self.inbox.find_folders()
+        self._find_folders()
         watching = self.watcher.start(self._open_paths())
         self.log.event("observer_started" if watching else "observer_replaced")
         self._observer_gone = not watching
@@ -182,6 +193,7 @@ class Daemon:
             self._in_trouble(error)
         self._tick.at = monotonic()
         self.notifier.ready(self._words())
+        self.log.release()
         self.log.event("daemon_ready", backlog=queued, revision=self.publisher.revision)
 
     def _turn(self) -> None:
@@ -201,13 +213,14 @@ class Daemon:
             self._in_trouble(error)
         if self._reloading:
             self._carry_out_reload()
-        if self._heartbeat.is_due(monotonic()):
+        if self._heartbeat.is_due(monotonic(), early_s=self._heartbeat.every_s / 3):
             self.notifier.watchdog()
 
     def _wait_s(self) -> float:
         now = monotonic()
-        deadlines = [self._tick, self._rescan, self._folders, self._prune, self._heartbeat]
-        until = min(deadline.at for deadline in deadlines)
+        deadlines = [self._tick, self._rescan, self._prune, self._heartbeat]
+        # the look for folders rides along with what wakes us up anyway
+        until = min(self._folders.at + _LATE_S, *[deadline.at for deadline in deadlines])
         if self._evidence and self.settings.schedule.on_evidence:
             until = min(until, self._ticked_at + _EVIDENCE_TICK_S)
         for due in (self.inbox.due_in_s(), self.state_dbs.due_in_s()):
@@ -221,6 +234,7 @@ class Daemon:
     # ----------------------------------------------------------------------- work
     def _note(self, progress: Progress) -> None:
         if progress.files:
+            self._is_rested = False
             self.ingested_at = self.clock()
             self._news = True
             self.summary.files += progress.files
@@ -234,6 +248,7 @@ class Daemon:
         elif not waiting and self._in_backlog:
             self._in_backlog = False
             self.log.event("backlog_done", executions=self.summary.executions)
+            self._rest.soon(monotonic(), _REST_SOON_S)
 
     def _look(self) -> None:
         now = monotonic()
@@ -271,12 +286,15 @@ class Daemon:
 
     def _look_for_folders(self) -> None:
         self.engine.database.check_in_place()
-        self.state_dbs.find()
+        self._log_refusals()
         if not self.watcher.alive and not self._observer_gone:
             self.log.event("observer_restarted")
             self._observer_gone = not self.watcher.start(self._open_paths())
             self._rescan.soon(monotonic(), 0.0)
-        for folder in self.inbox.find_folders():
+        if not self._enter.is_due(monotonic()) and not self._frame.has_changed():
+            return
+        self.state_dbs.find()
+        for folder in self._find_folders():
             if folder.opened is None:
                 self.watcher.unwatch(folder.path)
                 self.log.event("directory_vanished", file=str(folder.path), house=folder.house)
@@ -287,12 +305,19 @@ class Daemon:
                 self.log.event("observer_replaced")
             self._rescan.soon(monotonic(), 0.0)
         self._log_closed_folders()
-        self._log_refusals()
+
+    def _find_folders(self) -> list[Folder]:
+        known = len(self.inbox.folders)
+        self._frame.note(self.inbox.places, self.inbox.folders.values())
+        changed = self.inbox.find_folders()
+        if len(self.inbox.folders) != known:
+            self._frame.forget()  # it was noted without those
+        return changed
 
     def _log_refusals(self) -> None:
-        self._news = True
-        for path, refusal in self.inbox.refused.items():
+        for path, refusal in self.inbox.new_refusals().items():
             if self.reader.once.first(path, refusal.code):
+                self._news = True
                 self.metrics.rejected(refusal.code)
                 self.log.event(
                     "file_refused",
@@ -308,8 +333,8 @@ class Daemon:
             self._tick.at = now
         if not self._tick.is_due(now):
             return
+        self._is_rested = self._is_rested and not self._evidence
         self._evidence = False
-        self._news = True
         self._ticked_at = now
         more = self._adapt()
         if more:
@@ -324,6 +349,7 @@ class Daemon:
         events = self.engine.analyze_and_adapt()
         for event in events:
             self.summary.adaptations += 1
+            self._news = True
             self.metrics.adaptation(event.trigger, event.kind)
             self.log.event(
                 _EVENT_OF_KIND.get(event.kind, "adaptation_made"),
@@ -340,6 +366,7 @@ class Daemon:
         now = self.clock()
         try:
             if self.publisher.publish(now, life_s=self.settings.publish.life_s):
+                self._news = True
                 self.metrics.published(now, self.publisher.revision)
                 self.log.event("policy_published", revision=self.publisher.revision)
             self.reader.once.forget("publish")
@@ -364,7 +391,12 @@ class Daemon:
             if more:
                 self._prune.soon(now, _PRUNE_NEXT_S)
                 self.log.event("store_pruned")
-        if self._news and self._metrics_due.is_due(now):
+        if not self._is_rested and not self._in_backlog and self._rest.is_due(now):
+            self._is_rested = True
+            self.reader.rest()
+        news = self._news and self._metrics_due.is_due(now)
+        if news or now >= self._metrics_quiet.at:
+            self._metrics_quiet.at = now + _METRICS_QUIET_S
             self._news = False
             self._write_metrics()
 
@@ -444,7 +476,7 @@ class Daemon:
             self.state_dbs.find()
             self.watcher.stop()
             self.watcher = Watcher(self.inbox.hints)
-            self.inbox.find_folders()
+            self._find_folders()
             self._observer_gone = not self.watcher.start(self._open_paths())
             self.inbox.scan(trusted=False)
             self.publisher.target = self._policy_path()

@@ -1,22 +1,20 @@
-"""What Prometheus may know, written as a textfile-collector file: counts and times, bounded labels."""
+"""What Prometheus may know, written as a textfile-collector file: counts and times, bounded labels.
+
+What happens is counted in plain numbers; prometheus_client, which brings an HTTP server along, is
+imported when the first file is written: the daemon is ready long before.
+"""
 
 import os
 import platform
-from collections.abc import Mapping
+from bisect import bisect_left
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Final
-
-from prometheus_client import (
-    CollectorRegistry,
-    Counter,
-    Gauge,
-    Histogram,
-    Info,
-    disable_created_metrics,
-    generate_latest,
-)
+from typing import TYPE_CHECKING, Final
 
 from timmyd.errors import PublishError
+
+if TYPE_CHECKING:
+    from prometheus_client import CollectorRegistry, Metric
 
 HOUSES_MOST: Final = 64
 """Houses with a label of their own; a user can make any number of Hermes profiles."""
@@ -50,6 +48,7 @@ ADAPTATION_OUTCOMES: Final = frozenset(
     ]
 )
 
+_OPERATIONS: Final = frozenset({"publish", "store", "observer", "scan"})
 _LABEL_MOST: Final = 64
 _SECONDS: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 _MODE: Final = 0o644
@@ -77,89 +76,88 @@ class Bounded:
         return value
 
 
+_COUNTERS: Final[Mapping[str, tuple[str, tuple[str, ...]]]] = {
+    "files": ("Looks at files, by what came of it.", ("source", "result")),
+    "executions": ("Executions counted.", ("house", "source", "outcome")),
+    "duplicates": ("Executions seen again and not counted again.", ("source",)),
+    "rejects": ("Files or records that could not be taken in.", ("reason",)),
+    "adaptations": (
+        "Steps in the life of a change: of a policy or a breaker.",
+        ("rule", "outcome"),
+    ),
+    "failures": ("Operations that failed.", ("operation",)),
+}
+_HISTOGRAMS: Final[Mapping[str, str]] = {
+    "tick_duration_seconds": "Time that a tick took.",
+    "ingest_duration_seconds": "Time that one file took, from open to commit.",
+}
+_GAUGES: Final[Mapping[str, str]] = {
+    "backlog_files": "Files that wait to be read.",
+    "scan_age_seconds": "Time since the last complete scan.",
+    "last_scan_timestamp_seconds": "When a scan of every directory last ended.",
+    "last_tick_timestamp_seconds": "When the last tick ended.",
+    "last_ingest_timestamp_seconds": "When an execution was last counted.",
+    "policy_revision": "Revision of the published policy.",
+    "policy_age_seconds": "Time since the policy was published.",
+    "policy_published_timestamp_seconds": "When the policy was last published.",
+    "database_bytes": "Size of the database file.",
+    "wal_bytes": "Size of the write-ahead log.",
+    "settings_loaded_timestamp_seconds": "When settings were last loaded with success.",
+    "settings_last_load_successful": "1 if the settings on disk are those in force.",
+    "observer_alive": "1 if directory events arrive, 0 if only the scan finds changes.",
+}
+
+
+class _Durations:
+    """How long something took, by `_SECONDS`: a count a bucket, the last for what took longer."""
+
+    def __init__(self) -> None:
+        self.counts = [0] * (len(_SECONDS) + 1)
+        self.sum_s = 0.0
+
+    def observe(self, duration_s: float) -> None:
+        self.counts[bisect_left(_SECONDS, duration_s)] += 1
+        self.sum_s += duration_s
+
+    def cumulative(self) -> list[tuple[str, float]]:
+        """(upper bound, how many took no longer), as the exposition format has it."""
+        buckets = []
+        total = 0
+        for bound, count in zip((*map(str, _SECONDS), "+Inf"), self.counts, strict=True):
+            total += count
+            buckets.append((bound, float(total)))
+        return buckets
+
+
 class Metrics:
-    """Every metric of the daemon in a registry of its own; `write` puts them in a file.
+    """Every metric of the daemon; `write` puts them in a file.
 
     Ages are as of the last `write`; the timestamps beside them stay true when the daemon is dead,
     so alert on those. What is not known yet is not there: a time of 0 would be 1970.
     """
 
     def __init__(self, version: str) -> None:
-        disable_created_metrics()  # type: ignore[no-untyped-call]  # no series that nobody asked for
-        self.registry = CollectorRegistry()
+        self._version = version
         self._house = Bounded(HOUSES_MOST)
         self._rule = Bounded(RULES_MOST)
         self._reason = Bounded(REASONS_MOST)
-        self._known: set[Gauge] = set()
+        self._counts: dict[str, dict[tuple[str, ...], int]] = {name: {} for name in _COUNTERS}
+        self._counts["failures"] = {(operation,): 0 for operation in _OPERATIONS}
+        self._durations = {name: _Durations() for name in _HISTOGRAMS}
+        self._breakers = dict.fromkeys(BREAKER_STATES, 0)
+        self._gauges: dict[str, float] = {}
         self._scan_at: float | None = None
         self._published_at: float | None = None
-        Info("timmy_build", "Version of timmyd and of its Python.", registry=self.registry).info(
-            {"version": version, "python": platform.python_version()}
-        )
-        self._files = self._counter(
-            "files", "Looks at files, by what came of it.", "source", "result"
-        )
-        self._executions = self._counter(
-            "executions", "Executions counted.", "house", "source", "outcome"
-        )
-        self._duplicates = self._counter(
-            "duplicates", "Executions seen again and not counted again.", "source"
-        )
-        self._rejects = self._counter(
-            "rejects", "Files or records that could not be taken in.", "reason"
-        )
-        self._adaptations = self._counter(
-            "adaptations",
-            "Steps in the life of a change: of a policy or a breaker.",
-            "rule",
-            "outcome",
-        )
-        self._failures = self._counter("failures", "Operations that failed.", "operation")
-        for operation in ("publish", "store", "observer", "scan"):
-            self._failures.labels(operation)
-        self._backlog = self._gauge("backlog_files", "Files that wait to be read.")
-        self._scan_age = self._gauge("scan_age_seconds", "Time since the last complete scan.")
-        self._scan_time = self._gauge(
-            "last_scan_timestamp_seconds", "When a scan of every directory last ended."
-        )
-        self._tick_time = self._gauge("last_tick_timestamp_seconds", "When the last tick ended.")
-        self._ingest_time = self._gauge(
-            "last_ingest_timestamp_seconds", "When an execution was last counted."
-        )
-        self._tick = self._histogram("tick_duration_seconds", "Time that a tick took.")
-        self._ingest = self._histogram(
-            "ingest_duration_seconds", "Time that one file took, from open to commit."
-        )
-        self._revision = self._gauge("policy_revision", "Revision of the published policy.")
-        self._policy_age = self._gauge("policy_age_seconds", "Time since the policy was published.")
-        self._policy_time = self._gauge(
-            "policy_published_timestamp_seconds", "When the policy was last published."
-        )
-        self._breakers = Gauge(
-            "timmy_breakers", "Circuit breakers, by state.", ("state",), registry=self.registry
-        )
-        for state in BREAKER_STATES:
-            self._breakers.labels(state)
-        self._database = self._gauge("database_bytes", "Size of the database file.")
-        self._wal = self._gauge("wal_bytes", "Size of the write-ahead log.")
-        self._settings_time = self._gauge(
-            "settings_loaded_timestamp_seconds", "When settings were last loaded with success."
-        )
-        self._settings_good = self._gauge(
-            "settings_last_load_successful", "1 if the settings on disk are those in force."
-        )
-        self._observer = self._gauge(
-            "observer_alive", "1 if directory events arrive, 0 if only the scan finds changes."
-        )
+        self._registry: CollectorRegistry | None = None
 
     def file(self, source: str, result: str, *, count: int = 1) -> None:
         """A look at a file of `source` ended as one of `FILE_RESULTS`."""
-        self._files.labels(_one_of(SOURCES, source), _one_of(FILE_RESULTS, result)).inc(count)
+        self._count("files", _one_of(SOURCES, source), _one_of(FILE_RESULTS, result), by=count)
 
     def executions(self, house: str, source: str, outcome: str, *, count: int = 1) -> None:
         """So many executions of `house` were counted for the first time."""
         labels = (self._house(house), _one_of(SOURCES, source), _one_of(OUTCOMES, outcome))
-        self._executions.labels(*labels).inc(count)
+        self._count("executions", *labels, by=count)
 
     def counted(self, counts: Mapping[tuple[str, str, str], int]) -> None:
         """Add what a batch counted: executions by house, source and outcome."""
@@ -168,74 +166,103 @@ class Metrics:
 
     def duplicates(self, source: str, count: int) -> None:
         """So many executions were seen again, as a rewritten file shows them."""
-        self._duplicates.labels(_one_of(SOURCES, source)).inc(count)
+        self._count("duplicates", _one_of(SOURCES, source), by=count)
 
     def rejected(self, reason: str, *, count: int = 1) -> None:
         """Something was not taken in; `reason` is the stable code of the error."""
-        self._rejects.labels(self._reason(reason)).inc(count)
+        self._count("rejects", self._reason(reason), by=count)
 
     def adaptation(self, rule: str, outcome: str) -> None:
         """A change proposed by `rule` reached one of `ADAPTATION_OUTCOMES`."""
-        self._adaptations.labels(self._rule(rule), _one_of(ADAPTATION_OUTCOMES, outcome)).inc()
+        self._count("adaptations", self._rule(rule), _one_of(ADAPTATION_OUTCOMES, outcome))
 
     def failure(self, operation: str) -> None:
         """`publish`, `store`, `observer` or `scan` failed once."""
-        known = frozenset({"publish", "store", "observer", "scan"})
-        self._failures.labels(_one_of(known, operation)).inc()
+        self._count("failures", _one_of(_OPERATIONS, operation))
 
     def ticked(self, at: float, duration_s: float) -> None:
         """A tick ended at `at`."""
-        self._tick.observe(duration_s)
-        self._set(self._tick_time, at)
+        self._durations["tick_duration_seconds"].observe(duration_s)
+        self._gauges["last_tick_timestamp_seconds"] = at
 
     def ingested(self, at: float, duration_s: float) -> None:
         """A file was taken in, and committed at `at`."""
-        self._ingest.observe(duration_s)
-        self._set(self._ingest_time, at)
+        self._durations["ingest_duration_seconds"].observe(duration_s)
+        self._gauges["last_ingest_timestamp_seconds"] = at
 
     def scanned(self, at: float, *, backlog: int) -> None:
         """A scan of every directory ended at `at` and left `backlog` files to read."""
         self._scan_at = at
-        self._set(self._scan_time, at)
-        self._set(self._backlog, backlog)
+        self._gauges["last_scan_timestamp_seconds"] = at
+        self._gauges["backlog_files"] = backlog
 
     def backlog(self, files: int) -> None:
         """So many files wait now."""
-        self._set(self._backlog, files)
+        self._gauges["backlog_files"] = files
 
     def published(self, at: float, revision: int) -> None:
         """The policy file was replaced at `at`."""
         self._published_at = at
-        self._set(self._policy_time, at)
-        self._set(self._revision, revision)
+        self._gauges["policy_published_timestamp_seconds"] = at
+        self._gauges["policy_revision"] = revision
 
     def breakers(self, *, closed: int, half_open: int, open_: int) -> None:
         """How many breakers are in each state now."""
-        for state, number in zip(BREAKER_STATES, (closed, half_open, open_), strict=True):
-            self._breakers.labels(state).set(number)
+        self._breakers = dict(zip(BREAKER_STATES, (closed, half_open, open_), strict=True))
 
     def database(self, *, database_bytes: int, wal_bytes: int) -> None:
         """How much room the state takes."""
-        self._set(self._database, database_bytes)
-        self._set(self._wal, wal_bytes)
+        self._gauges["database_bytes"] = database_bytes
+        self._gauges["wal_bytes"] = wal_bytes
 
     def settings(self, at: float, *, accepted: bool) -> None:
         """Settings were read at `at`; refused ones leave the time of the last good ones alone."""
-        self._set(self._settings_good, accepted)
+        self._gauges["settings_last_load_successful"] = accepted
         if accepted:
-            self._set(self._settings_time, at)
+            self._gauges["settings_loaded_timestamp_seconds"] = at
 
     def observer(self, *, alive: bool) -> None:
         """Whether directory events arrive."""
-        self._set(self._observer, alive)
+        self._gauges["observer_alive"] = alive
+
+    def collect(self) -> "Iterator[Metric]":
+        """All of it as prometheus_client's families: what it asks a collector for."""
+        from prometheus_client import core  # noqa: PLC0415 - see the top
+
+        info = {"version": self._version, "python": platform.python_version()}
+        yield core.InfoMetricFamily("timmy_build", "Version of timmyd and of its Python.", info)
+        for name, (text, labels) in _COUNTERS.items():
+            counter = core.CounterMetricFamily(f"timmy_{name}", text, labels=labels)
+            for values, count in self._counts[name].items():
+                counter.add_metric(values, count)
+            yield counter
+        for name, text in _HISTOGRAMS.items():
+            taken = self._durations[name]
+            yield core.HistogramMetricFamily(
+                f"timmy_{name}", text, buckets=taken.cumulative(), sum_value=taken.sum_s
+            )
+        breakers = core.GaugeMetricFamily(
+            "timmy_breakers", "Circuit breakers, by state.", labels=("state",)
+        )
+        for state, number in self._breakers.items():
+            breakers.add_metric((state,), number)
+        yield breakers
+        for name, text in _GAUGES.items():
+            if name in self._gauges:
+                yield core.GaugeMetricFamily(f"timmy_{name}", text, value=self._gauges[name])
 
     def render(self, at: float) -> bytes:
-        """The whole registry in the text exposition format, ages as of `at`."""
+        """All of it in the text exposition format, ages as of `at`."""
+        from prometheus_client import CollectorRegistry, generate_latest  # noqa: PLC0415 - see the top
+
+        if self._registry is None:
+            self._registry = CollectorRegistry()
+            self._registry.register(self)
         if self._scan_at is not None:
-            self._set(self._scan_age, max(0.0, at - self._scan_at))
+            self._gauges["scan_age_seconds"] = max(0.0, at - self._scan_at)
         if self._published_at is not None:
-            self._set(self._policy_age, max(0.0, at - self._published_at))
-        return generate_latest(self.registry)
+            self._gauges["policy_age_seconds"] = max(0.0, at - self._published_at)
+        return generate_latest(self._registry)
 
     def write(self, path: Path, at: float) -> None:
         """Replace `path` whole, readable by everyone; no fsync: figures are worthless after a crash.
@@ -255,20 +282,9 @@ class Metrics:
             temporary.unlink(missing_ok=True)
             raise PublishError(str(path), exc.strerror or str(exc)) from exc
 
-    def _counter(self, name: str, text: str, *labels: str) -> Counter:
-        return Counter(f"timmy_{name}", text, labels, registry=self.registry)
-
-    def _gauge(self, name: str, text: str) -> Gauge:
-        return Gauge(f"timmy_{name}", text, registry=None)
-
-    def _set(self, gauge: Gauge, value: float) -> None:
-        if gauge not in self._known:
-            self._known.add(gauge)
-            self.registry.register(gauge)
-        gauge.set(value)
-
-    def _histogram(self, name: str, text: str) -> Histogram:
-        return Histogram(f"timmy_{name}", text, registry=self.registry, buckets=_SECONDS)
+    def _count(self, name: str, *labels: str, by: int = 1) -> None:
+        counts = self._counts[name]
+        counts[labels] = counts.get(labels, 0) + by
 
 
 def _one_of(known: frozenset[str], value: str) -> str:

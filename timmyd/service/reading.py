@@ -2,20 +2,22 @@
 
 import mmap
 import os
-from pathlib import Path
 from typing import NamedTuple
 
 import msgspec
 import xxhash
 
 from timmyd.clock import Clock, monotonic
+from timmyd.core.model import Checkpoint, Session
 from timmyd.engine.ingest import Ingest
 from timmyd.engine.intake import Cursor, Origin, Taken
 from timmyd.errors import SessionError, StoreError
 from timmyd.service.inbox import Inbox, Waiting, look_of, look_of_status
 from timmyd.service.logs import EventLogger, Once
+from timmyd.service.memory import give_back
 from timmyd.service.metrics import Metrics
 from timmyd.service.refusal import FileRefusedError, Reason
+from timmyd.sources import snapshot
 from timmyd.store.batch import Batch, FileRow
 from timmyd.store.database import PatternDatabase
 
@@ -25,6 +27,8 @@ SLICE_S = 0.25
 _SLICE_EXECUTIONS = 10_000
 _BUFFER_BYTES = 1 << 20
 _BUFFER_MOST = 8
+_HEAD_BYTES = 256 << 10
+_PART_BYTES = 256 << 10
 
 _cursors = msgspec.msgpack.Decoder(Cursor)
 _encode = msgspec.msgpack.Encoder().encode
@@ -61,6 +65,14 @@ class Reader:
         self.once = Once()
         self._largest_bytes = largest_bytes
         self._buffer = _buffer(_BUFFER_BYTES)
+
+    def rest(self) -> None:
+        """Let go of what a busy time has left behind: buffers, caches, pages."""
+        self._buffer = _buffer(_BUFFER_BYTES)
+        self.ingest.rest()
+        self.inbox.rest()
+        self.database.rest()
+        give_back()
 
     def read_slice(self, *, slice_s: float = SLICE_S) -> Progress:
         """Read the files that are due until the slice is over, and commit.
@@ -191,24 +203,54 @@ class Reader:
         try:
             status = os.fstat(fd)
             row.dev, row.ino, row.size, row.mtime_ns = look_of_status(status)
+            origin = Origin(
+                home=str(waiting.folder.home),
+                house=waiting.folder.house,
+                source=waiting.source,
+                name=waiting.entry.name.rpartition(".")[0],
+                written_at=max(0.0, status.st_mtime_ns / 1e9),
+                now=now,
+            )
             offset = 0
-            if waiting.source == "telemetry" and cursor is not None:
+            if waiting.source == "snapshot" and cursor is not None:
+                shown = self._grown(fd, status.st_size, cursor.checkpoint)
+                if shown is not None:
+                    return self.ingest.take_session(batch, origin, shown, first_look=False)
+            elif waiting.source == "telemetry" and cursor is not None:
                 cursor = cursor if _continues(fd, cursor) else Cursor()
                 offset = cursor.offset
             data = self._content(fd, status.st_size - offset, offset)
         finally:
             os.close(fd)
-        origin = Origin(
-            home=str(waiting.folder.home),
-            house=waiting.folder.house,
-            source=waiting.source,
-            name=Path(waiting.entry.name).stem,
-            written_at=max(0.0, status.st_mtime_ns / 1e9),
-            now=now,
-        )
         return self.ingest.take(batch, origin, data, cursor)
 
-    def _content(self, fd: int, size: int, offset: int) -> memoryview:
+    def _grown(self, fd: int, size: int, resume: Checkpoint | None) -> Session | None:
+        """What a snapshot shows behind its settled part, if that is still what was read before.
+
+        The settled part goes through a small buffer: most of the cost of a large file that grew by
+        a turn is to bring its bytes through memory, and this brings them through once.
+        """
+        if resume is None or size < snapshot.TAIL_FROM_BYTES:
+            return None
+        head = bytes(self._content(fd, min(size, _HEAD_BYTES)))
+        start = snapshot.messages_start(head)
+        end = start + resume.offset
+        if start < 0 or end >= size:
+            return None
+        proof = xxhash.xxh3_64(head[start:end])
+        at = max(start, min(end, len(head)))
+        while at < end:
+            part = self._content(fd, min(end - at, _PART_BYTES), at)
+            if not part:
+                return None
+            proof.update(part)
+            at += len(part)
+        if proof.intdigest() != resume.digest:
+            return None
+        tail = self._content(fd, size - end, end)
+        return self.ingest.grown(snapshot.Grown(head[:start], tail, resume, proof))
+
+    def _content(self, fd: int, size: int, offset: int = 0) -> memoryview:
         """The bytes of the file from `offset` on, in a buffer that the next file reuses.
 
         Memory that was touched before costs a fraction of fresh memory, and the kernel copies

@@ -30,9 +30,11 @@ from timmyd.store.batch import FileRow
 from timmyd.store.database import PatternDatabase
 
 POLL_S: Final = 0.5
-"""Seconds between two looks at databases that changed lately; others are looked at half as often."""
+"""Seconds between two looks at databases that changed lately; others are looked at half as often, and
+those that rest for long a quarter as often."""
 
 _LIVELY_S: Final = 300.0
+_RESTING_S: Final = 1800.0
 _RETRY_S: Final = 1.0
 _RETRY_FAILED_S: Final = 30.0
 _CLOCK_GRAIN_S: Final = 0.05
@@ -81,6 +83,7 @@ class StateDbs:
         self.files: dict[Path, StateDb] = {}
         self.restarts = 0
         self.too_old = 0
+        self._began_at = monotonic()
         self._settle_s = settle_s
         self._slice_rows = _FIRST_ROWS
 
@@ -142,10 +145,10 @@ class StateDbs:
         return max(0.0, min(due) - monotonic()) if due else None
 
     def _has_news(self, file: StateDb, now: float) -> bool:
-        lively = now - file.changed_at < _LIVELY_S
-        file.due_at = now + (POLL_S if lively else 2 * POLL_S)
+        file.due_at = now + self._interval_s(file, now)
         try:
-            if file.trouble is not None and now >= file.retry_at:
+            missing = file.trouble is not None and file.trouble.code == Reason.VANISHED.value
+            if file.trouble is not None and not missing and now >= file.retry_at:
                 return True  # a permission that was given changes nothing that can be seen
             return file.look() != file.seen or isinstance(file.trouble, FileRefusedError)
         except FileRefusedError as refusal:
@@ -153,6 +156,12 @@ class StateDbs:
             if refusal.reason is not Reason.VANISHED and self.once.first(file.key, refusal.code):
                 self._note(file, None, refusal)
             return False
+
+    def _interval_s(self, file: StateDb, now: float) -> float:
+        if now - file.changed_at < _LIVELY_S:
+            return POLL_S
+        rests = now - max(file.changed_at, self._began_at) > _RESTING_S
+        return 4 * POLL_S if rests else 2 * POLL_S
 
     def _read(self, file: StateDb, now: float, slice_s: float) -> Progress:
         try:

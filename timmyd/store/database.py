@@ -78,6 +78,15 @@ class PatternDatabase:
                 hint="put it back, or start again to begin with an empty one",
             )
 
+    def rest(self) -> None:
+        """Let go of the cached pages: there is nothing to do for a while.
+
+        Raises:
+            StoreError: The database refuses.
+        """
+        with self._reading() as connection:
+            connection.execute("PRAGMA shrink_memory")
+
     def close(self) -> None:
         """Close the connection; the log is folded into the file by SQLite."""
         self._connection.close()
@@ -324,6 +333,11 @@ class PatternDatabase:
         """Ids, up to one, of executions whose outcome came after they were read as evidence."""
         with self._reading() as connection:
             return queries.answered_late(connection, up_to, limit)
+
+    def request_totals(self, since: float) -> list[tuple[int, str, str, int, int]]:
+        """(hour, house, model, answered, failed) of the models' own calls since the hour of a time."""
+        with self._reading() as connection:
+            return queries.request_totals(connection, since)
 
     def turns_between(self, after: int, upto: int) -> list[queries.TurnRow]:
         """Ends of turns with ids in (after, upto]."""

@@ -176,6 +176,14 @@ def session_tallies(
     return rows.fetchall()
 
 
+def request_totals(
+    connection: sqlite3.Connection, since: float
+) -> list[tuple[int, str, str, int, int]]:
+    """(hour, house, model, answered, failed) of the models' own calls since the hour of a time."""
+    query = "SELECT hour, house, model, ok, failed FROM requests WHERE hour >= ? ORDER BY hour, house, model"
+    return connection.execute(query, (int(since // HOUR_S),)).fetchall()
+
+
 def answered_late(connection: sqlite3.Connection, up_to: int, limit: int) -> list[int]:
     """Ids of executions answered after they were read as evidence."""
     query = "SELECT execution FROM answered WHERE execution <= ? ORDER BY execution LIMIT ?"

@@ -158,6 +158,48 @@ def test_a_file_of_the_backlog_that_was_read_live_is_not_read_again(
     assert names(inbox) == ["session_1.json"]
 
 
+def test_a_file_of_the_backlog_that_went_or_changed_is_taken_as_it_is_when_its_turn_comes(
+    inbox: Inbox, sessions: Path
+) -> None:
+    gone, grown = (
+        put(sessions / "session_1.json", 1_000.0),
+        put(sessions / "session_2.json", 2_000.0),
+    )
+    inbox.scan(trusted=False)
+    gone.unlink()
+    put(grown, 3_000.0)
+
+    waiting = inbox.next()
+
+    assert waiting is not None
+    assert waiting.entry.mtime_ns == 3_000 * 10**9
+    inbox.was_read(waiting)
+    assert inbox.next() is None
+    assert inbox.scan(trusted=False) == 0
+
+
+def test_a_refusal_is_told_once_after_each_look(inbox: Inbox, sessions: Path) -> None:
+    (sessions / "session_1.json").symlink_to("/etc/passwd")
+    inbox.scan(trusted=False)
+    key = os.fsencode(sessions / "session_1.json")
+
+    assert list(inbox.new_refusals()) == [key]
+    assert list(inbox.new_refusals()) == []
+    assert list(inbox.refused) == [key]
+    inbox.scan(trusted=False)
+    assert list(inbox.new_refusals()) == [key]
+
+
+def test_rest_forgets_no_file_that_was_read(inbox: Inbox, sessions: Path) -> None:
+    put(sessions / "session_1.json")
+    inbox.scan(trusted=False)
+    assert names(inbox) == ["session_1.json"]
+
+    inbox.rest()
+
+    assert inbox.scan(trusted=False) == 0
+
+
 def test_a_trusted_scan_looks_again_only_at_what_changed_and_every_tenth_time_at_all(
     inbox: Inbox, sessions: Path
 ) -> None:

@@ -192,7 +192,7 @@ def test_json_in_the_journal_carries_its_priority_in_front(tmp_path: Path) -> No
 def test_elsewhere_an_event_is_one_json_line() -> None:
     log, stream = lines()
 
-    log.bind(house="ezra").event("file_taken", file=Path("/x/a.json"), executions=3, code=None)
+    log.event("file_taken", house="ezra", file=Path("/x/a.json"), executions=3, code=None)
     log.event("breaker_opened", tool="web_search", limit=0.5)
 
     assert stream.getvalue() == (
@@ -306,6 +306,36 @@ def test_captured_events_keep_their_fields() -> None:
     logs.captured(events).event("tick_done", duration_s=0.01)
 
     assert events == [{"event": "tick_done", "level": "debug", "duration_s": 0.01}]
+
+
+def test_what_was_held_is_written_with_the_time_at_which_it_happened() -> None:
+    times = iter([AT, AT + 0.25, AT + 0.5])
+    log, stream = lines(hold=True, now=lambda: next(times))
+
+    log.event("daemon_started")
+    log.event("observer_started")
+    assert stream.getvalue() == ""
+    log.release()
+    log.event("daemon_ready")
+
+    written = [json.loads(line) for line in stream.getvalue().splitlines()]
+    assert [line["event"] for line in written] == [
+        "daemon_started",
+        "observer_started",
+        "daemon_ready",
+    ]
+    assert [line["timestamp"][-5:] for line in written] == [".240Z", ".490Z", ".740Z"]
+
+
+@pytest.mark.parametrize("trouble", ["store_failed", "directory_refused", "no_such_event"])
+def test_trouble_is_not_held_and_takes_what_was_held_along(trouble: str) -> None:
+    log, stream = lines(hold=True)
+
+    log.event("daemon_started")
+    log.event(trouble)
+
+    written = [json.loads(line)["event"] for line in stream.getvalue().splitlines()]
+    assert written == ["daemon_started", trouble]
 
 
 def test_a_stream_that_was_closed_does_not_end_the_service() -> None:

@@ -11,6 +11,7 @@ from tests.support import Intake
 from timmyd.engine.ingest import Ingest
 from timmyd.engine.intake import Taken
 from timmyd.errors import StoreError
+from timmyd.sources import snapshot
 
 NOW = 1_795_500_000.0
 RUN = "0123456789abcdef"
@@ -87,7 +88,7 @@ class Stumbles(Ingest):
 
 
 def test_what_nobody_foresaw_is_that_files_alone(intake: Intake) -> None:
-    intake.reader.ingest = Stumbles(tasks=intake.reader.ingest.tasks)
+    intake.reader.ingest = Stumbles(tasks=intake.reader.ingest.describe.tasks)
     for name in ("one", "odd", "two"):
         intake.write(f"{name}.json", plain(name, "terminal"))
 
@@ -207,3 +208,88 @@ def test_names_as_tools_and_models_have_them_are_stored_as_they_are(intake: Inta
     assert [(e.tool, e.model) for e in intake.executions()] == [
         ("mcp__fs.read:x/y-1", "org/hermes3:8b@q4+x")
     ]
+
+
+def large(calls: int, *, header: str = "", edited: str = "", cut: int = 0) -> bytes:
+    """A snapshot as Hermes lays it out, of more than the size from which only its end is decoded."""
+    messages: list[dict[str, Any]] = [
+        {"role": "user", "content": edited + "x" * 600_000, "_db_persisted": True}
+    ]
+    for number in range(calls):
+        call_id = f"call_{number:030x}"
+        request = {
+            "id": call_id,
+            "function": {"name": "terminal", "arguments": '{"command": "ls"}'},
+        }
+        messages.append({"role": "assistant", "tool_calls": [request], "_db_persisted": True})
+        result = {"role": "tool", "tool_call_id": call_id, "content": '{"exit_code": 0}'}
+        messages.append(result | {"_db_persisted": True})
+        messages.append({"role": "assistant", "content": "Done.", "_db_persisted": True})
+    start = {"session_id": "s", "model": "m", "system_prompt": header, "messages": messages}
+    return json.dumps(start, indent=2).encode()[: -cut or None]
+
+
+@pytest.fixture
+def grown(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """How many calls each decoding of an end alone gave."""
+    found: list[int] = []
+    decode_grown = snapshot.decode_grown
+
+    def watched(part: snapshot.Grown, **options: Any) -> Any:
+        session = decode_grown(part, **options)
+        if session is not None:
+            found.append(len(session.calls))
+        return session
+
+    monkeypatch.setattr(snapshot, "decode_grown", watched)
+    return found
+
+
+def test_of_a_large_file_that_grew_only_the_end_is_decoded(
+    intake: Intake, grown: list[int]
+) -> None:
+    counts = []
+    for calls in (3, 4, 6, 7):
+        intake.write("session_s.json", large(calls))
+        counts.append(intake.look())
+
+    assert counts == [3, 1, 2, 1]
+    assert grown == [2, 1]  # the first two readings leave no checkpoint and one
+
+
+@pytest.mark.parametrize(
+    ("data", "new", "ends"),
+    [
+        (large(6, edited="another"), 2, []),
+        (large(2), 0, []),
+        (large(6, header="h" * 300_000), 2, [2]),
+    ],
+    ids=["its settled part changed", "it went back", "its head is long"],
+)
+def test_what_cannot_be_proven_piece_by_piece_is_read_whole(
+    intake: Intake, grown: list[int], data: bytes, new: int, ends: list[int]
+) -> None:
+    for calls in (3, 4):
+        intake.write("session_s.json", large(calls))
+        intake.look()
+
+    intake.write("session_s.json", data)
+
+    assert intake.look() == new
+    assert grown == ends
+
+
+def test_a_large_file_that_is_cut_off_is_noted_and_read_on_when_it_is_whole(
+    intake: Intake, grown: list[int]
+) -> None:
+    for calls in (3, 4):
+        intake.write("session_s.json", large(calls))
+        intake.look()
+
+    intake.write("session_s.json", large(6, cut=40))
+    assert intake.look() == 0
+    assert [row.reason for row in intake.database.files(["failed"])] == ["torn"]
+
+    intake.write("session_s.json", large(6))
+    assert intake.look() == 2
+    assert grown == [2]

@@ -224,3 +224,15 @@ def test_all_that_was_found_is_due_again_soon(tmp_path: Path) -> None:
 
 
 # ------------------------------------------------------------------------- check
+
+
+def test_a_home_without_a_database_is_no_trouble(tmp_path: Path) -> None:
+    daemon = Daemon(Place(tmp_path))
+
+    for _ in range(3):
+        daemon.settle()
+
+    assert daemon.codes() == {tmp_path.name: "missing"}
+    assert daemon.events == []
+    assert daemon.store.files() == []
+    daemon.dbs.close()
