@@ -21,6 +21,11 @@ GUARDS = {
     "fallback_to_timmy_threshold": {"latency"},
 }
 
+SIGNAL_OF = {
+    "min_confidence_for_auto_route": "followed_success",
+    "fallback_to_timmy_threshold": "fell_back_success",
+}
+
 
 def tail(rule: RuleSpec) -> str:
     return rule.policy.partition(".")[2]
@@ -56,6 +61,8 @@ def test_every_key_is_covered_by_a_rule_on_the_signal_and_guard_of_the_contract(
         known = spec(key)
         assert known is not None
         assert set(rule.guards) == GUARDS[tail(rule)]
+        assert rule.guards == known.guards
+        assert rule.signal == known.signal == SIGNAL_OF.get(tail(rule), "success_rate")
         assert rule.task == known.task
         assert rule.scope == (None if key.startswith("routing.") else key.partition(".")[0])
 

@@ -169,6 +169,20 @@ def test_an_order_is_carried_out_at_the_next_tick_and_recorded() -> None:
     assert [event.kind for event in engine.analyze_and_adapt()] == ["order_refused"]
 
 
+def test_the_operator_can_stop_a_model_too() -> None:
+    time = Time()
+    engine = new_engine(time)
+    body = {"house": "ezra", "tool": "model:small"}
+    engine.database.add_order("force", body, at=time.at)
+    engine.analyze_and_adapt()
+    (listed,) = engine.policy_document()["breakers"]
+    assert (listed["house"], listed["tool"], listed["model"]) == ("ezra", None, "small")
+    assert (listed["state"], listed["probe_at"]) == ("open", None)
+    engine.database.add_order("clear", body, at=time.at)
+    engine.analyze_and_adapt()
+    assert engine.policy_document()["breakers"] == []
+
+
 def test_a_restart_between_any_two_ticks_changes_nothing(tmp_path: Any) -> None:
     def run(name: str, *, restart_every: int) -> list[Mapping[str, Any]]:
         time = Time()

@@ -16,7 +16,9 @@ from timmyd.engine.facts import facts_key
 from timmyd.engine.ingest import Ingest
 from timmyd.engine.intake import Origin
 from timmyd.engine.learning import Learner, event_of, trials_of
+from timmyd.engine.requests import RECENT_S, RequestRow, Requests
 from timmyd.errors import SessionError
+from timmyd.house.breaker import BreakerKey
 from timmyd.sources import session as plain
 from timmyd.store.batch import Batch
 from timmyd.store.database import PatternDatabase, execution_from
@@ -41,6 +43,7 @@ class Step(msgspec.Struct, kw_only=True, omit_defaults=True):
         now: Unix seconds.
         after: Executions with greater ids were new, up to `upto`.
         late: Executions that were answered after they had been looked at.
+        requests: Calls of models since the last step: hour, house, model, answered, failed.
         decided: Nothing was left for another tick, so rules and breakers decided.
         published: The revision that went out; then nothing else of the step counts.
     """
@@ -51,6 +54,7 @@ class Step(msgspec.Struct, kw_only=True, omit_defaults=True):
     turn_after: int = 0
     turn_upto: int = 0
     late: list[int] = []
+    requests: list[RequestRow] = []
     decided: bool = False
     published: int | None = None
 
@@ -90,6 +94,7 @@ class IntelligenceEngine(Answers):
         self._ingest = Ingest.of(self.settings)
         self._mark = int(states.get("mark", b"0"))
         self._turn_mark = int(states.get("turn_mark", b"0"))
+        self._requests = Requests.load(states.get("requests"))
         self.revision = int(states.get("revision", b"0"))
         self._data_through = _float(states.get("data_through"))
         self._status = states.get("status", b"{}")
@@ -197,6 +202,7 @@ class IntelligenceEngine(Answers):
             turn_after=self._turn_mark,
             turn_upto=turn_upto,
             late=late,
+            requests=self._requests.since(self.database.request_totals(now - RECENT_S)),
             decided=not self.behind,
         )
         events.extend(self._go_over(step))
@@ -216,7 +222,7 @@ class IntelligenceEngine(Answers):
         """
         self._log.append(step)
         if step.published is not None:
-            self.learner.judgement.published(step.published)
+            self.learner.published(step.published)
             return []
         executions = self.database.executions_between(
             step.after, step.upto, since=step.now - FRESH_S, older_most=HISTORY_MOST // 4
@@ -229,6 +235,7 @@ class IntelligenceEngine(Answers):
         if newest is not None:
             self._data_through = max(newest, self._data_through or newest)
         self.learner.observe([*executions, *late], turns, now=step.now)
+        self.learner.observe_requests(self._requests.take(step.requests), now=step.now)
         return self.learner.tick(step.now) if step.decided else []
 
     def save(self) -> None:
@@ -244,6 +251,7 @@ class IntelligenceEngine(Answers):
             states |= self.learner.dump()
             states["mark"] = str(self._mark).encode()
             states["turn_mark"] = str(self._turn_mark).encode()
+            states["requests"] = self._requests.dump()
             if self._data_through is not None:
                 states["data_through"] = repr(self._data_through).encode()
         states["log"] = msgspec.json.encode(self._log)
@@ -265,10 +273,11 @@ class IntelligenceEngine(Answers):
             if kind == "rollback":
                 return event_of(self._roll_back(int(body["event"]), now))
             house, tool = str(body["house"]), str(body["tool"])
+            guarded = BreakerKey.named(house, tool)
             if kind == "force":
-                breakers.force(house, tool, now)
+                breakers.force(house, guarded.tool, now, model=guarded.model)
             else:
-                breakers.clear(house, tool, now)
+                breakers.clear(house, guarded.tool, now, model=guarded.model)
         except (KeyError, ValueError) as error:
             return _order_event(kind, now, f"refused: {error}", refused=True)
         return _order_event(f"breaker_{kind}", now, f"{kind} {house} {tool} by the operator")
@@ -297,7 +306,7 @@ class IntelligenceEngine(Answers):
             mode=settings.publish.mode,
             policies=values,
             models=learner.estimates.published_models(),
-            routes=learner.estimates.published_routes(learner.broken()),
+            routes=learner.routes(),
             breaker_rule={
                 "open_at": settings.breaker.open_at,
                 "wait_s": settings.breaker.wait_s,

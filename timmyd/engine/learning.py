@@ -4,11 +4,15 @@ No file, no clock, no SQL: the engine feeds it and keeps its bytes.
 """
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from typing import Any
 from zoneinfo import ZoneInfo
 
+import msgspec
+
 from timmyd.config import Settings
+from timmyd.core.fallbacks import KEY as FALLBACK_KEY, Fallbacks
 from timmyd.core.judgement import Judgement
 from timmyd.core.model import AdaptationEvent, Execution, iso
 from timmyd.core.rules.base import Observation
@@ -22,6 +26,8 @@ from timmyd.store.queries import TurnRow
 
 _DAY_S = 86_400.0
 _BREAKERS_KEPT_S = 30 * _DAY_S
+_ONE_SESSION_S = 300.0
+REJECTED = "rejected"
 _KIND_OF_STATE = {
     OPEN: "breaker_opened",
     HALF_OPEN: "breaker_half_opened",
@@ -68,6 +74,8 @@ class Learner:
             houses=[house.name for house in settings.houses],
             models=settings.prices,
         )
+        self._fallbacks = _fallbacks(saved.get("fallbacks"))
+        self._routes: dict[str, dict[str, Any]] | None = None
         self._states = _states(self.breakers)
         self._day = int(saved.get("learner_day", b"0"))
 
@@ -77,6 +85,7 @@ class Learner:
             "judgement": self.judgement.dump(),
             "breakers": json.dumps(self.breakers.to_dict()).encode(),
             "estimates": self.estimates.dump(),
+            "fallbacks": msgspec.msgpack.encode(self._fallbacks),
             "learner_day": str(self._day).encode(),
         }
 
@@ -84,10 +93,11 @@ class Learner:
         self, executions: Iterable[Execution], turns: Iterable[TurnRow], *, now: float
     ) -> None:
         """Take executions and ends of turns in, in event order."""
+        self._routes = None
         ordered = sorted(executions, key=lambda execution: (execution.at, execution.id))
         self.estimates.learn(ordered, now=now)
         fresh = [execution for execution in ordered if now - execution.at <= FRESH_S]
-        observations = [_observation(execution) for execution in fresh]
+        observations = [self._observation(execution) for execution in fresh]
         observations.extend(
             Observation(
                 at=turn.at,
@@ -101,14 +111,31 @@ class Learner:
         )
         self.judgement.observe(observations)
         for execution in fresh:
-            if execution.outcome in RATED:
-                self.breakers.record(
-                    execution.house,
-                    execution.tool,
-                    execution.at,
-                    execution.outcome,
-                    session=str(execution.session or -execution.id),
-                )
+            self._count(execution)
+
+    def _count(self, execution: Execution) -> None:
+        """Towards the breaker of its tool and of its model, which answers for calls that are none."""
+        house, at, outcome = execution.house, execution.at, execution.outcome
+        session = str(execution.session or -execution.id)
+        if outcome in RATED:
+            self.breakers.record(house, execution.tool, at, outcome, session=session)
+        if execution.model and (outcome in RATED or outcome == REJECTED):
+            asked = "error" if outcome == REJECTED else "ok"
+            self.breakers.record(house, None, at, asked, session=session, model=execution.model)
+
+    def observe_requests(
+        self, requests: Iterable[tuple[str, str, Sequence[bool]]], *, now: float
+    ) -> None:
+        """Take calls of models in: house, model, and of each call whether it was answered.
+
+        Whose they were is not counted, and one session may try in vain again and again, so what
+        comes within five minutes counts as one session's.
+        """
+        session = f"requests {int(now // _ONE_SESSION_S)}"
+        for house, model, answers in requests:
+            for answered in answers:
+                outcome = "ok" if answered else "error"
+                self.breakers.record(house, None, now, outcome, session=session, model=model)
 
     def tick(self, now: float) -> list[AdaptationEvent]:
         """Decide; returns what changed, in order. Once a day what was long unused is let go."""
@@ -118,7 +145,51 @@ class Learner:
             self.breakers.prune(now - _BREAKERS_KEPT_S)
             self.estimates.forget(now)
         events = [event_of(change) for change in self.judgement.tick(now)]
-        return [*events, *self._breaker_events(now)]
+        events.extend(self._breaker_events(now))
+        self._routes = None
+        self._note_fallbacks(now)
+        return events
+
+    def published(self, revision: int) -> None:
+        """Say under which revision the present values and choices went out."""
+        self.judgement.published(revision)
+        self._fallbacks.published(revision)
+
+    def _note_fallbacks(self, now: float) -> None:
+        value = self.judgement.values().get(FALLBACK_KEY)
+        if value is None or len(self.estimates.houses) <= 1:
+            return
+        trials = {trial.policy: trial for trial in self.judgement.trials()}
+        trial = trials.get(FALLBACK_KEY)
+        self._fallbacks.note(
+            now,
+            self.routes(),
+            self.estimates.published_predictions(),
+            values=(value,) if trial is None else (trial.old, trial.new),
+            trial_at=None if trial is None else trial.started_at,
+            keep_s=FRESH_S,
+        )
+
+    def _observation(self, execution: Execution) -> Observation:
+        return Observation(
+            at=execution.at,
+            session=execution.session or -execution.id,
+            house=execution.house,
+            tool=execution.tool,
+            task=execution.task_type,
+            outcome=execution.outcome,
+            latency_ms=execution.latency_ms,
+            confidence=execution.confidence,
+            policy=execution.policy,
+            followed=execution.followed,
+            held_back=None if execution.policy is None else execution.rule == HELD_BACK,
+            fell_back=self._fallbacks.tell(
+                tool=execution.tool,
+                house=execution.house,
+                at=execution.at,
+                revision=execution.policy,
+            ),
+        )
 
     def _breaker_events(self, now: float) -> list[AdaptationEvent]:
         self.breakers.published(now)
@@ -146,8 +217,16 @@ class Learner:
         """How many breakers are not closed."""
         return sum(breaker.state != CLOSED for _, breaker in self.breakers)
 
+    def routes(self) -> dict[str, dict[str, Any]]:
+        """The best house of each tool, as it is published; settled with each tick."""
+        if self._routes is None:
+            self._routes = self.estimates.published_routes(self.broken())
+        return self._routes
+
     def broken(self) -> dict[str, frozenset[str]]:
-        """For each tool the houses in which its breaker is not closed."""
+        """For each tool the houses in which its breaker is not closed; none where it only observes."""
+        if self.settings.breaker.mode == "observe":
+            return {}
         found: dict[str, set[str]] = {}
         for key, breaker in self.breakers:
             if key.tool is not None and breaker.state != CLOSED:
@@ -177,27 +256,15 @@ def _judgement(settings: Settings, saved: bytes | None) -> Judgement:
     )
 
 
-def _observation(execution: Execution) -> Observation:
-    return Observation(
-        at=execution.at,
-        session=execution.session or -execution.id,
-        house=execution.house,
-        tool=execution.tool,
-        task=execution.task_type,
-        outcome=execution.outcome,
-        latency_ms=execution.latency_ms,
-        confidence=execution.confidence,
-        policy=execution.policy,
-        followed=execution.followed,
-        held_back=None if execution.policy is None else execution.rule == HELD_BACK,
-    )
+def _fallbacks(saved: bytes | None) -> Fallbacks:
+    if saved is not None:
+        with suppress(msgspec.MsgspecError):
+            return msgspec.msgpack.decode(saved, type=Fallbacks)
+    return Fallbacks()
 
 
 def _states(breakers: Breakers) -> dict[tuple[str, str], tuple[str, str]]:
-    return {
-        (key.house, key.tool or f"model:{key.model}"): (breaker.state, breaker.reason)
-        for key, breaker in breakers
-    }
+    return {(key.house, key.name): (breaker.state, breaker.reason) for key, breaker in breakers}
 
 
 def event_of(change: Change) -> AdaptationEvent:

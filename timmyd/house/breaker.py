@@ -33,6 +33,7 @@ __all__ = [
 MOST_OPEN = 0.5
 """Share of a house's breakers that may be open at once; one always may."""
 MOST_KEPT = 8192
+_MODEL = "model:"
 
 
 class BreakerKey(NamedTuple):
@@ -41,6 +42,18 @@ class BreakerKey(NamedTuple):
     house: str
     tool: str | None
     model: str | None = None
+
+    @property
+    def name(self) -> str:
+        """The tool's name, or `model:` and the model's."""
+        return self.tool if self.tool is not None else f"{_MODEL}{self.model}"
+
+    @classmethod
+    def named(cls, house: str, name: str) -> BreakerKey:
+        """The inverse of `name`."""
+        if name.startswith(_MODEL):
+            return cls(house, None, name.removeprefix(_MODEL))
+        return cls(house, name)
 
 
 class Breakers:

@@ -10,8 +10,11 @@ from .breaker_evidence import LARGEST, finite, number
 from .circuit import CLOSED, HALF_OPEN, OPEN, Breaker
 from .policy import at_from_iso, iso_from_at
 
-SHOWN_AT = 5.0
-"""A closed breaker with at least this evidence is published, so that a house starts from it."""
+SHOWN_AT = 30.0
+"""A closed breaker with at least this evidence is published, so that a house starts from it.
+
+A tenth of what opens one, and more than a long session of successes ever leaves.
+"""
 
 
 def is_shown(breaker: Breaker, now: float) -> bool:

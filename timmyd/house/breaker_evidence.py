@@ -22,14 +22,17 @@ CORRELATION = 0.3
 DOWN = 0.9
 """Failure probability of a tool that is down."""
 FRESH_AFTER = 24
-"""After so many successes in a row a session's calls weigh in full again: its input is not bad."""
+"""A failure after so many successes in a row weighs in full again: the session's input is not bad."""
 LARGEST = 1e15
 
 _LIMIT_BASE, _LIMIT_SLOPE, _LIMIT_LEAST, _LIMIT_MOST, _LIMIT_STEP = 0.25, 1.5, 0.2, 0.8, 0.01
-_PRIOR_FAILED, _PRIOR_SEEN, _KEEP = 0.3, 6.0, 0.5 ** (1 / 500)
+_PRIOR_FAILED, _PRIOR_SEEN, _KEEP = 0.1, 2.0, 0.5 ** (1 / 500)
+_TOLD_SEEN = 6.0
 _LONE_BASELINE, _LONE_MARGIN, _LONE_SAFETY = 0.05, 0.03, 1.25
-_YOUNG, _HELD = 40.0, 12
-"""Up to so many calls, outcomes teach the baseline 12 calls late: a new tool's outage must not."""
+_LONG_RUN, _SETTLED = 48, 6
+"""After so many successes in a row each weighs as the seventh call: lighter ones let evidence pile up."""
+_YOUNG, _HELD = 40.0, 6
+"""Up to so many calls, outcomes teach the baseline 6 calls late: a new tool's outage must not."""
 _SESSIONS_KEPT, _SESSION_MEMORY_S = 64, 1800.0
 
 
@@ -159,8 +162,8 @@ class Evidence:
     def expect(self, failing: float) -> None:
         """Take `failing` as the usual share of failures, worth 6 calls."""
         usual = min(1.0, max(0.0, failing))
-        self.failed = self.all_failed = usual * _PRIOR_SEEN
-        self.seen = self.all_seen = _PRIOR_SEEN
+        self.failed = self.all_failed = usual * _TOLD_SEEN
+        self.seen = self.all_seen = _TOLD_SEEN
 
     def to_dict(self) -> dict[str, Any]:
         """All of it, JSON-able."""
@@ -218,8 +221,10 @@ class Sessions:
         calls, last, run = self.known.pop(key, (0, now, 0))
         if now - last > _SESSION_MEMORY_S:
             calls = run = 0
-        elif run <= -FRESH_AFTER:
+        elif run <= -FRESH_AFTER and not ok:
             calls = 0
+        elif run <= -_LONG_RUN:
+            calls = min(calls, _SETTLED)
         run = min(0, run) - 1 if ok else max(0, run) + 1
         self.known[key] = (calls + 1, now, run)
         if len(self.known) > _SESSIONS_KEPT:

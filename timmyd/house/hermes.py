@@ -252,9 +252,11 @@ class HermesPlugin:
         if model and not review:
             state.model = model
         seconds = _figure(duration_s)
+        asked = (None if review else state.drawn) or model or None
+        kit.count_model(session_id, asked, outcome)
         kit.recorder.model(
             session_id,
-            model=(None if review else state.drawn) or model or None,
+            model=asked,
             provider=provider or None,
             outcome=outcome,
             latency_ms=None if seconds is None else round(seconds * 1000.0, 1),

@@ -24,8 +24,8 @@ class KeySpec(NamedTuple):
         hard_most: Above this a reader refuses the whole document.
         step: The size of one change.
         meaning: What a house does with it, in one sentence.
-        signal: The figure that a change should raise; of the calls of `task`, if there is one.
-        guard: The figure that a change must not harm.
+        signal: What a change should raise, as the rules name it; of the calls of `task`, if any.
+        guards: What a change must not harm.
         task: The task type whose calls the signal counts; None where it counts all.
     """
 
@@ -37,7 +37,7 @@ class KeySpec(NamedTuple):
     step: float
     meaning: str
     signal: str
-    guard: str
+    guards: tuple[str, ...]
     task: str | None = None
 
 
@@ -45,7 +45,7 @@ def _evidence_threshold(default: float, least: float) -> KeySpec:
     return KeySpec(
         default=default, least=least, most=0.95, hard_least=0.05, hard_most=0.99, step=0.1,
         meaning="evidence that a build call needs; below it the call is held back once a turn",
-        signal="success_rate", guard="turns_completed", task="build",
+        signal="success_rate", guards=("turns_completed", "held_back_share"), task="build",
     )  # fmt: skip
 
 
@@ -55,12 +55,12 @@ HOUSE_KEYS: Mapping[str, KeySpec] = MappingProxyType(
         "confidence_boost_for_read_ops": KeySpec(
             default=0.1, least=0.0, most=0.3, hard_least=0.0, hard_most=0.5, step=0.05,
             meaning="evidence that each successful read call of the turn adds, for at most three",
-            signal="success_rate", guard="turns_completed", task="build",
+            signal="success_rate", guards=("turns_completed", "held_back_share"), task="build",
         ),
         "parallel_test_threshold": KeySpec(
             default=0.5, least=0.2, most=0.9, hard_least=0.0, hard_most=0.99, step=0.1,
             meaning="test calls predicted below it run one at a time",
-            signal="success_rate", guard="latency", task="test",
+            signal="success_rate", guards=("latency",), task="test",
         ),
     }
 )  # fmt: skip
@@ -75,12 +75,12 @@ KEYS: Mapping[str, KeySpec] = MappingProxyType(
         "routing.min_confidence_for_auto_route": KeySpec(
             default=0.7, least=0.5, most=0.95, hard_least=0.05, hard_most=0.99, step=0.05,
             meaning="a published model or route is applied by itself at or above it, else advice",
-            signal="followed_success_rate", guard="not_followed_success_rate",
+            signal="followed_success", guards=("not_followed_success",),
         ),
         "routing.fallback_to_timmy_threshold": KeySpec(
             default=0.3, least=0.1, most=0.6, hard_least=0.0, hard_most=0.95, step=0.05,
             meaning="a tool whose best house is predicted below it goes to timmy",
-            signal="fallback_success_rate", guard="latency",
+            signal="fell_back_success", guards=("latency",),
         ),
     }
 )  # fmt: skip

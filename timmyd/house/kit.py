@@ -273,3 +273,9 @@ class Kit:
         model = state.chosen[state.task]
         state.drawn = model or None
         return model if model and model != request.get("model") else None
+
+    def count_model(self, session_id: str, model: str | None, outcome: str) -> None:
+        """A call of a model is over: count it towards the breaker of the model."""
+        if self.obeys and model is not None:
+            house = self.settings.house
+            self.policies.record(None, outcome, house=house, session=session_id, model=model)

@@ -158,6 +158,8 @@ class Obedience:
     def draw_model(self, task: str, draw: float) -> str | None:
         """The model to use by itself, drawn by the published shares; None: leave the house's own.
 
+        A model whose breaker is open is left out, so that the others are drawn in its place.
+
         Args:
             task: The task type.
             draw: Uniform in [0, 1).
@@ -166,12 +168,13 @@ class Obedience:
         choice = self.policies.choice(task)
         if found is None or choice is None or not found[1]:
             return None
-        total = 0.0
-        for model, share in sorted(choice.get("weights", {}).items()):
-            total += share
-            if draw < total:
-                return str(model)
-        return found[0]
+        shares = dict(sorted(choice.get("weights", {}).items())) or {found[0]: 1.0}
+        while shares:
+            model = _drawn(shares, draw)
+            if self.policies.allows(None, house=self.house, model=model).allowed:
+                return model
+            del shares[model]
+        return None
 
     def house_for(self, tool: str) -> tuple[str, bool]:
         """The published house of a tool, and whether to apply it by itself or only advise it."""
@@ -282,3 +285,14 @@ class Obedience:
                     f"in {own:.0%}: hand such work over where you can."
                 )
         return lines
+
+
+def _drawn(shares: dict[str, float], draw: float) -> str:
+    """The name that a uniform draw in [0, 1) falls on; the largest share for what is left over."""
+    total = sum(shares.values())
+    reached = 0.0
+    for name, share in shares.items():
+        reached += share / total if total > 0.0 else 0.0
+        if draw < reached:
+            return name
+    return max(shares, key=lambda name: shares[name])

@@ -163,9 +163,15 @@ class Policies:
         return None if policy is None else policy.models.get(task_type)
 
     def allows(
-        self, tool: str, *, house: str = FALLBACK_HOUSE, model: str | None = None
+        self, tool: str | None, *, house: str = FALLBACK_HOUSE, model: str | None = None
     ) -> Verdict:
-        """May this call run? Ask once a call: in half-open the answer takes the probe."""
+        """May this call run? Ask once a call: in half-open the answer takes the probe.
+
+        Args:
+            tool: The tool; None to ask for `model` alone.
+            house: Whose call it is.
+            model: The model that is to be called, if that matters.
+        """
         if self.document is None:
             return ALLOWED
         with suppress(Exception), self._lock:
@@ -174,14 +180,17 @@ class Policies:
 
     def record(
         self,
-        tool: str,
+        tool: str | None,
         outcome: str,
         *,
         house: str = FALLBACK_HOUSE,
         session: str | None = None,
         model: str | None = None,
     ) -> None:
-        """Count a finished call towards the house's own breakers, which open at once."""
+        """Count a finished call towards the house's own breakers, which open at once.
+
+        With `tool` None it is a call of `model` itself.
+        """
         self._current()
         with suppress(Exception), self._lock:
             self._breakers.record(house, tool, self._clock(), outcome, session=session, model=model)

@@ -3,6 +3,7 @@
 import json
 from typing import Any
 
+import msgspec
 import pytest
 
 from timmyd.config import Settings
@@ -101,3 +102,58 @@ def test_a_closed_breaker_that_nothing_used_for_long_is_let_go_and_an_open_one_s
 
     assert list(learner.breakers) == []
     assert open_one.open_breakers() == 1
+
+
+def asked(count: int, outcome: str, *, model: str) -> list[Execution]:
+    return [
+        msgspec.structs.replace(execution, model=model)
+        for execution in failing(count, outcome=outcome)
+    ]
+
+
+def model_states(learner: Learner) -> dict[str | None, str]:
+    return {key.model: breaker.state for key, breaker in learner.breakers if key.tool is None}
+
+
+def test_a_model_that_asks_for_calls_that_are_none_opens_its_breaker_and_its_tools_do_not() -> None:
+    learner = Learner(Settings(), {})
+    learner.observe(
+        asked(60, "rejected", model="bad") + asked(60, "error", model="good"), [], now=NOW
+    )
+    kinds = [(event.kind, event.change_type) for event in learner.tick(NOW)]
+
+    assert model_states(learner) == {"bad": "open", "good": "closed"}
+    assert ("breaker_opened", "breaker.ezra.model:bad") in kinds
+
+
+def test_a_model_that_does_not_answer_opens_its_breaker_unless_it_is_the_last() -> None:
+    alone, both = Learner(Settings(), {}), Learner(Settings(), {})
+    for minute in range(10):
+        now = NOW + 60.0 * minute
+        for learner, models in ((alone, ["bad"]), (both, ["bad", "good"])):
+            learner.observe_requests(
+                [("ezra", model, [model == "good"] * 6) for model in models], now=now
+            )
+            learner.tick(now)
+
+    assert model_states(alone) == {"bad": "closed"}
+    assert model_states(both)["good"] == "closed"
+    assert model_states(both)["bad"] != "closed"
+
+
+def test_one_spell_of_vain_tries_is_one_session_and_opens_nothing() -> None:
+    learner = Learner(Settings(), {})
+    learner.observe_requests([("ezra", "bad", [False] * 50), ("ezra", "good", [True])], now=NOW)
+    learner.tick(NOW)
+
+    assert model_states(learner)["bad"] == "closed"
+
+
+def test_a_breaker_that_only_observes_keeps_no_house_from_being_chosen() -> None:
+    settings = msgspec.structs.replace(
+        Settings(), breaker=msgspec.structs.replace(Settings().breaker, mode="observe")
+    )
+    learner = Learner(settings, broken().dump())
+
+    assert learner.open_breakers() == 1
+    assert learner.broken() == {}

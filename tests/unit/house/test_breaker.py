@@ -12,6 +12,7 @@ from timmyd.house.breaker import (
     HALF_OPEN,
     OPEN,
     Breaker,
+    BreakerKey,
     BreakerRule,
     Breakers,
 )
@@ -302,3 +303,28 @@ def test_a_tool_known_to_be_unreliable_is_given_more_patience() -> None:
             breakers.record("ezra", "web", float(n), "error", session="one")
 
     assert (state(told, "ezra", "web"), state(new, "ezra", "web")) == (CLOSED, OPEN)
+
+
+def test_a_breaker_is_named_by_its_tool_or_its_model() -> None:
+    for key in (BreakerKey("ezra", "terminal"), BreakerKey("ezra", None, "hermes3:8b")):
+        assert BreakerKey.named("ezra", key.name) == key
+    assert BreakerKey("ezra", None, "hermes3:8b").name == "model:hermes3:8b"
+
+
+def test_however_long_a_session_works_its_successes_do_not_pile_evidence_up() -> None:
+    breaker = Breaker()
+    now, most = 0.0, 0.0
+    for _ in range(40):
+        now = calls(breaker, "ok", "long", 10, now)
+        most = max(most, breaker.evidence.value)
+
+    assert most < 0.1 * breaker.rule.open_at
+    assert breaker.evidence.value < 10
+
+
+def test_a_closed_breaker_whose_calls_all_succeed_is_not_shown() -> None:
+    breakers = Breakers()
+    for number in range(400):
+        at = 1_790_000_000.0 + number
+        breakers.record("ezra", "terminal", at, "ok", session=str(number // 90))
+        assert breakers.published(at) == []

@@ -319,6 +319,25 @@ def test_exploration_follows_the_published_shares(bench: Bench) -> None:
     assert bench.harness.choose_model("read", "mine") == "zephyr"
 
 
+def test_a_model_whose_breaker_is_open_is_left_out_and_of_none_the_own_is_kept(
+    bench: Bench,
+) -> None:
+    def shut(model: str) -> dict[str, Any]:
+        return open_breaker(None, house="ezra", model=model)
+
+    weights = {"better": 0.9, "zephyr": 0.1}
+    choice = {"model": "better", "success": 0.9, "samples": 40, "weights": weights}
+    bench.draw = 0.2
+    bench.publish(models={"read": choice}, breakers=[shut("better")])
+    assert bench.harness.choose_model("read", "mine") == "zephyr"
+
+    bench.publish(models={"read": choice}, breakers=[shut("better"), shut("zephyr")], revision=18)
+    assert bench.harness.choose_model("read", "mine") == "mine"
+
+    bench.publish(models={"read": choice}, revision=19)
+    assert bench.harness.choose_model("read", "mine") == "better"
+
+
 def test_a_house_is_chosen_by_itself_only_where_it_is_sure(bench: Bench) -> None:
     route = {"house": "bezalel", "confidence": 0.9, "samples": 40}
     bench.publish(routes={"deploy": route, "ls": {**route, "confidence": 0.5}})

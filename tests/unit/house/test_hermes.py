@@ -452,6 +452,25 @@ def test_the_published_shares_are_drawn_once_a_turn(agent: Agent) -> None:
     assert _request(agent) == "better"
 
 
+def test_a_model_that_does_not_answer_is_no_longer_chosen_while_there_is_another(
+    agent: Agent,
+) -> None:
+    agent.publish(models={"read": _choice()})
+    for number in range(16):
+        agent.turn(f"t{number}")
+        agent.call("read_file", {"path": "a.py"}, "{}", turn=f"t{number}")
+        model = _request(agent)
+        if model == "better":
+            agent.plugin.api_request_error(session_id="s1", model=model)
+        else:
+            agent.plugin.post_api_request(session_id="s1", model=model)
+        agent.plugin.post_api_request(session_id="s2", model="m")
+
+    asked = [line["model"] for line in agent.lines("model") if line["session"] == "s1"]
+    assert asked[0] == "better"
+    assert asked[-1] == "explored"
+
+
 def test_a_sovereign_house_chooses_only_models_of_this_machine(tmp_path: Path) -> None:
     agent = Agent(tmp_path, mode="sovereign")
     agent.publish(models={"read": _choice()})
