@@ -148,6 +148,17 @@ def test_every_table_of_the_contract_is_read() -> None:
     assert settings.prices["hermes3:8b"].per_million_in == 0.0
 
 
+def test_a_rule_may_watch_for_a_fall_below_the_own_level() -> None:
+    settings = parse('[[rules]]\nname = "low_ezra_success_rate"\nside = "fallen"\nlimit = 0.1', "t")
+    wrong_signal = (
+        '[[rules]]\nname = "low_ezra_success_rate"\nsignal = "latency_p95"\nside = "fallen"'
+    )
+
+    ezra = next(rule for rule in settings.rules if rule.name == "low_ezra_success_rate")
+    assert (ezra.side, ezra.limit) == ("fallen", 0.1)
+    assert any("expected above" in problem for problem in wrong(wrong_signal))
+
+
 def test_a_tool_that_is_moved_leaves_its_default_type() -> None:
     settings = parse('[tasks]\njudge = ["patch"]', "t.toml")
 

@@ -207,9 +207,22 @@ class RuleTable(msgspec.Struct, frozen=True, kw_only=True):
     )
     tool: Annotated[str | None, Text("only calls of this tool count")] = None
     limit: Annotated[
-        float, Number("the worst that can be borne: a share, or milliseconds", 0.0, 1e9, above=True)
+        float,
+        Number(
+            "the worst that can be borne: a share, or milliseconds; "
+            'for "fallen" how far it may fall below its own level',
+            0.0,
+            1e9,
+            above=True,
+        ),
     ]
-    side: Annotated[str, Word("where the trouble lies", ("below", "above"))] = "below"
+    side: Annotated[
+        str,
+        Word(
+            'where the trouble lies; "fallen" is below its own level of the past',
+            ("below", "above", "fallen"),
+        ),
+    ] = "below"
     direction: Annotated[str, Word("where the policy moves", ("lower", "raise"))]
     guard: Annotated[
         tuple[str, ...] | None,
