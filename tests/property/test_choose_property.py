@@ -29,6 +29,8 @@ def test_weights_are_shares_and_a_restart_changes_nothing(
             leader.learn(
                 arm, ok=ok, session=session, followed=followed, latency_ms=latency, cost=cost
             )
+            if n % 3 == 0:
+                leader.settle()
         first, second = one.decide(), two.decide()
         assert first == second
         assert first is not None

@@ -92,6 +92,23 @@ def test_no_data_no_change_however_often_one_looks(times: list[float], idle: int
     assert set(judgement.values().values()) == {0.8}
 
 
+@settings(max_examples=12)
+@given(batches(ticks=150), st.integers(1, 60))
+def test_once_the_calls_cease_a_trial_ends_and_then_nothing_moves(
+    traffic: list[list[Observation]], days: int
+) -> None:
+    judgement = Judgement(FAST, SPECS, limit_runs=20.0)
+    drive(judgement, traffic)
+    quiet = now_at(len(traffic)) + 40 * 86_400.0
+    for step in range(40 * 4):
+        judgement.tick(now_at(len(traffic)) + 21_600.0 * step)
+    values = judgement.values()
+
+    assert not judgement.trials()
+    assert not [c for day in range(days) for c in judgement.tick(quiet + 86_400.0 * day)]
+    assert judgement.values() == values
+
+
 @settings(max_examples=25)
 @given(batches(), st.integers(0, 1000))
 def test_the_order_within_a_tick_does_not_matter(

@@ -7,6 +7,7 @@ from timmyd.core.rules.base import PolicySpec
 from timmyd.core.rules.knobs import Knob, Range, in_the_way, to_float
 from timmyd.core.rules.watch import Watch
 from timmyd.core.rules.words import evidence_gap, figures, guards_of, level, span, trial_figures
+from timmyd.core.trials import DEADLINE_S, MIN_PAIRS, SESSIONS_A_BLOCK
 
 SPAN_S: Final = 4 * 3600.0
 """An alarm must stand so long before anything is tried: outages are the breakers' business."""
@@ -100,19 +101,18 @@ def _blocks(
     now: float,
 ) -> list[str]:
     """Every condition that keeps the rule from trying a change now; empty: the next tick tries."""
-    rule, out = watch.spec, []
-    if pin is not None:
-        out.append("the policy is pinned")
-    if knob.value == (grid.least if rule.direction == "lower" else grid.most):
-        out.append("the value is at its bound")
-    if not watch.obedience.obeyed:
-        out.append(NOT_OBEYED)
-    if rule.mode == "observe":
-        out.append("the rule only observes")
-    if knob.phase == "trial":
-        out.append("a change of this policy is on trial")
-    elif knob.phase == "cool":
-        out.append(f"it rests for {span(max(0.0, knob.until - now))} more")
+    rule = watch.spec
+    end = grid.least if rule.direction == "lower" else grid.most
+    conditions = (
+        (pin is not None, "the policy is pinned"),
+        (knob.value == end, "the value is at its bound"),
+        (not watch.obedience.obeyed, NOT_OBEYED),
+        (not enough_traffic(watch, now), "too few sessions of late to judge a change by"),
+        (rule.mode == "observe", "the rule only observes"),
+        (knob.phase == "trial", "a change of this policy is on trial"),
+        (knob.phase == "cool", f"it rests for {span(max(0.0, knob.until - now))} more"),
+    )
+    out = [words for holds, words in conditions if holds]
     others = [name for name in running if name != rule.policy]
     other = in_the_way(rule.policy, others)
     if other is not None:
@@ -134,6 +134,8 @@ def _restore(knob: Knob, grid: Range, watches: Sequence[Watch], now: float) -> s
         return f"the default is tried back in {span(due - now)}"
     if keeper.detector.value >= keeper.detector.level:
         return "the default is tried back once the alarm is over"
+    if not enough_traffic(keeper, now):
+        return "the default is tried back once there are sessions to judge it by"
     return "the default is tried back as soon as nothing else is on trial"
 
 
@@ -143,3 +145,8 @@ def keeper_of(knob: Knob, watches: Sequence[Watch]) -> Watch | None:
     if knob.moved_by in by_name:
         return by_name[knob.moved_by or ""]
     return watches[0] if watches else None
+
+
+def enough_traffic(watch: Watch, now: float) -> bool:
+    """Whether a trial could show anything before its deadline: no data, no change."""
+    return watch.pace.per_s(now) * DEADLINE_S >= SESSIONS_A_BLOCK * MIN_PAIRS

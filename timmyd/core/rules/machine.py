@@ -6,7 +6,7 @@ from typing import Final, Literal
 from timmyd.core.paired import PairedTest
 from timmyd.core.rules import expand
 from timmyd.core.rules.base import PolicySpec, RuleSpec
-from timmyd.core.rules.explain import MORE, PATIENCE, SPAN_S, keeper_of
+from timmyd.core.rules.explain import MORE, PATIENCE, SPAN_S, enough_traffic, keeper_of
 from timmyd.core.rules.knobs import (
     Change,
     ChangeKind,
@@ -110,7 +110,7 @@ class Machine:
         """Begin a trial, or say in observe mode that one would begin; nothing where none may."""
         rule, key = watch.spec, watch.spec.policy
         knob = self.state.knobs[key]
-        if not watch.obedience.obeyed:
+        if not watch.obedience.obeyed or not enough_traffic(watch, now):
             return []
         if rule.mode == "observe":
             knob.phase, knob.until = "cool", now + PATIENCE * rule.cooldown
