@@ -14,6 +14,7 @@ import statistics
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -23,6 +24,7 @@ from rich.table import Table
 
 from tests.bench.bare import bare_pipeline, duckdb_group_by, loads_and_diff, per_record_engine
 from tests.bench.history import MB, History
+from tests.bench.tick import tick
 from timmyd.clock import now
 from timmyd.config import Settings
 from timmyd.engine.ingest import Ingest
@@ -119,7 +121,7 @@ def growth(rows: Rows, base: Path, *, rounds: int) -> None:
     path = home / "sessions" / "session_growing.json"
     history = History(7)
     messages: list[dict[str, object]] = []
-    while sum(len(str(m.get("content", ""))) for m in messages) < 9.6 * MB:
+    while sum(len(str(m)) for m in messages) < 10 * MB:
         messages += history.turn(20)
     write(path, history.snapshot("growing", messages))
     reader = make_reader(home, base / "growing.db")
@@ -171,15 +173,34 @@ def daemon(home: Path, state: Path, *more: str) -> Iterator[tuple[int, float]]:
         began = time.monotonic()
         process = subprocess.Popen(
             [sys.executable, "-m", "timmyd", "run", "--home", str(home), "--state", str(state), *more],
-            env={**os.environ, "NOTIFY_SOCKET": f"{folder}/n"}, stderr=subprocess.DEVNULL,
+            env={**installed(), "NOTIFY_SOCKET": f"{folder}/n"}, stderr=subprocess.DEVNULL,
         )  # fmt: skip
+        reading = threading.Thread(target=read_on, args=(notify,))
         try:
             while b"READY=1" not in notify.recv(4096):
                 pass
-            yield process.pid, time.monotonic() - began
+            seconds = time.monotonic() - began
+            reading.start()
+            yield process.pid, seconds
         finally:
             process.terminate()
             process.wait(30)
+            notify.shutdown(socket.SHUT_RDWR)
+            if reading.is_alive():
+                reading.join()
+
+
+def read_on(notify: socket.socket) -> None:
+    """Read what the daemon says: a full socket holds it up, and it would look idle."""
+    notify.settimeout(None)
+    while notify.recv(4096):
+        pass
+
+
+def installed() -> dict[str, str]:
+    """An environment in which Python finds bytecode, as pip leaves it; a source tree may have none."""
+    env = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+    return env | {"PYTHONPYCACHEPREFIX": str(CACHE / "bytecode")}
 
 
 def cpu_s(pid: int) -> float:
@@ -212,11 +233,13 @@ def start_and_idle(rows: Rows, base: Path, *, idle_s: float) -> None:
     (home / "sessions").mkdir(parents=True)
     history = History(3)
     starts = []
-    for number in range(7):
+    os.sync()  # what was written before must not be written now
+    for number in range(16):
         with daemon(home, base / f"start{number}") as (_, seconds):
             starts.append(seconds)
+    del starts[0]  # it may have had to compile
     rows.add("ready after", f"{statistics.median(starts) * 1000:.0f} ms (best {min(starts) * 1000:.0f})",
-             "<= 250 ms", met=min(starts) <= 0.25)  # fmt: skip
+             "<= 250 ms", met=statistics.median(starts) <= 0.25)  # fmt: skip
     for number in range(10_000):
         data = json.dumps({"session_id": f"s{number}", "messages": history.turn(1)}, indent=2)
         (home / "sessions" / f"session_{number:05}.json").write_text(data, encoding="utf-8")
@@ -258,17 +281,27 @@ def to_policy(rows: Rows, base: Path, *, rounds: int) -> None:
     )
 
 
+_WITH_PEAK = """
+import resource, subprocess, sys
+subprocess.run(sys.argv[1:], check=True)
+print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss, file=sys.stderr)
+"""
+"""Runs a command and says its peak in KiB. A process counts from the peak of the one that started it,
+and that of the bench, which makes the files, is higher than that of the daemon; so a small one starts it.
+"""
+
+
 def peak(rows: Rows, base: Path, *, size_bytes: int) -> None:
     home = base / "large"
     calls = History(11).write(home / "sessions", size_bytes)
     command = [sys.executable, "-m", "timmyd", "run", "--once", "--json",
                "--home", str(home), "--state", str(base / "large_state")]  # fmt: skip
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
-    _, status, usage = os.wait4(process.pid, 0)
-    assert process.stdout is not None
-    assert os.waitstatus_to_exitcode(status) == 0
-    assert json.loads(process.stdout.read())["executions"] == calls
-    mb = usage.ru_maxrss / 1024
+    done = subprocess.run(
+        [sys.executable, "-c", _WITH_PEAK, *command],
+        check=True, capture_output=True, env=installed(),
+    )  # fmt: skip
+    assert json.loads(done.stdout)["executions"] == calls
+    mb = int(done.stderr.split()[-1]) / 1024
     rows.add(
         f"peak memory over {size_bytes / MB:.0f} MB", f"{mb:.0f} MB", "<= 100 MB", met=mb <= 100
     )
@@ -280,7 +313,7 @@ def main() -> None:
         "--full", action="store_true", help="with the 2 GB directory and longer idling"
     )
     parser.add_argument("--quick", action="store_true", help="small sizes, for a look")
-    parser.add_argument("--only", default="", help="intake, growth, idle, policy or peak")
+    parser.add_argument("--only", default="", help="intake, growth, policy, idle, peak or tick")
     chosen = parser.parse_args()
     rows = Rows()
     base = Path(tempfile.mkdtemp(prefix="timmyd-bench-"))
@@ -291,6 +324,7 @@ def main() -> None:
         "policy": lambda: to_policy(rows, base, rounds=11),
         "idle": lambda: start_and_idle(rows, base, idle_s=130 if not chosen.quick else 20),
         "peak": lambda: peak(rows, base, size_bytes=2000 * MB if chosen.full else size),
+        "tick": lambda: tick(rows, base, full=chosen.full),
     }
     try:
         for name, step in steps.items():
