@@ -66,6 +66,9 @@ OUTAGES: Final[dict[str, Any]] = {"rate": 1.0, "session_mean": 8, "icc": 0.3, "p
 INCIDENT: Final = ((5 * DAY, 0.40), (6 * DAY, 0.80))
 WANDER: Final = tuple((i * 720, 0.55 if i % 2 else 0.65) for i in range(1, 42))
 LOOP: Final[dict[str, Any]] = {"rate": 1.0, "session_mean": 8, "icc": 0.3, "n_ticks": 21 * DAY}
+C_SEED: Final = 5000
+D_SEED: Final = 100
+E_SEED: Final = 300
 E_WORLDS: Final[dict[str, tuple[dict[str, Any], float, float]]] = {
     "p .5 for ever, lowering helps": ({"p": 0.5, "slope": 1.0}, 0.573, 0.70),
     "p .5 for ever, no effect": ({"p": 0.5}, 0.500, 0.79),
@@ -75,6 +78,10 @@ E_WORLDS: Final[dict[str, tuple[dict[str, Any], float, float]]] = {
     "p wanders .55-.65, no effect": ({"p": 0.55, "changes": WANDER}, 0.598, 0.80),
 }
 JUMPS: Final = tuple((i * 300, random.Random(i).uniform(0.3, 0.8)) for i in range(1, 68))
+SURE: Final = 0.01
+"""On fresh seeds a bound is called broken where chance alone does so once in a hundred tables."""
+WRONGLY_KEPT: Final = 0.05
+"""What the theorem allows: a change that does not help is kept in one of twenty trials."""
 TRIAL_BARS: Final[dict[float, tuple[int, int]]] = {
     0.0: (0, 5), 0.05: (0, 100), 0.1: (90, 100), 0.2: (99, 100), -0.05: (0, 5), -0.1: (0, 0),
 }  # fmt: skip
@@ -166,6 +173,15 @@ def at_least(hits: int, runs: int, p: float) -> float:
     return sum(math.comb(runs, k) * p**k * (1 - p) ** (runs - k) for k in range(hits, runs + 1))
 
 
+def poisson_at_least(hits: int, mean: float) -> float:
+    """P(X >= hits) for X ~ Poisson(mean): the same for many rare chances."""
+    term, below = math.exp(-mean), 0.0
+    for k in range(hits):
+        below += term
+        term *= mean / (k + 1)
+    return max(0.0, 1.0 - below)
+
+
 def median(delays: list[int | None]) -> float:
     """Median with missed ones at infinity."""
     return statistics.median_high([math.inf if d is None else d for d in delays])
@@ -193,8 +209,9 @@ def table_a(runs: int, first_seed: int, workers: int, *, rivals: bool = False) -
     ):
         rate = _mean(result.false["ours"] for result in results)
         any_ = sum(result.false["ours"] > 0 for result in results)
-        chance = at_least(any_, runs, clusters / 1e4)
-        ok = rate <= bar + 0.005 if own and runs == 100 else chance > 0.01
+        alarms = sum(result.false["ours"] for result in results)
+        chance = poisson_at_least(alarms, runs * clusters / 1e4)
+        ok = rate <= bar + 0.005 if own and runs == 100 else chance > SURE
         beside = "".join(
             f"; {rule} {_mean(result.false[rule] for result in results):.4g}"
             for rule in results[0].false
@@ -226,13 +243,13 @@ def table_b(runs: int, first_seed: int, workers: int, *, delays: bool = True) ->
             )
             for s in range(runs)
         ]
-        rate = _mean(result.false["ours"] for result in over(still, watch_world, workers)[name])
-        bound = 10_000 / size / 1e3
-        most = (
-            bar + 0.005 if (first_seed, runs) == (9000, 40) else bound + 2 * math.sqrt(bound / runs)
-        )
-        rows.append(("B", name, "false alarms/10k ticks", f"{rate:.2f}", f"{bar:g}; bound {bound:g}",
-                     _good(ok=rate <= most)))  # fmt: skip
+        alarms = sum(result.false["ours"] for result in over(still, watch_world, workers)[name])
+        rate, bound = alarms / runs, 10_000 / size / 1e3
+        chance = poisson_at_least(alarms, runs * bound)
+        own = (first_seed, runs) == (9000, 40)
+        rows.append(("B", name, "false alarms/10k ticks", f"{rate:.2f}",
+                     f"{bar:g}; bound {bound:g}, P under it {chance:.2g}",
+                     _good(ok=rate <= bar + 0.005 if own else chance > SURE)))  # fmt: skip
         if not delays:
             continue
         delay = median([result.delay["ours"] for result in over(drop, watch_world, workers)[name]])
@@ -257,6 +274,8 @@ def table_c(runs: int, first_seed: int, workers: int, *, rivals: bool = False) -
             ]
             results = over(jobs, watch_world, workers)[name]
             delay = median([result.delay["ours"] for result in results])
+            slow = sum((result.delay["ours"] or math.inf) > 1.2 * bar for result in results)
+            likely = first_seed != C_SEED and at_least(slow, count, 0.5) > SURE
             false = _mean(result.false["ours"] for result in results)
             beside = "".join(
                 f"; {rule} {median([r.delay[rule] for r in results]):.0f}"
@@ -265,7 +284,7 @@ def table_c(runs: int, first_seed: int, workers: int, *, rivals: bool = False) -
                 if rule != "ours"
             )
             rows.append(("C", name, "median delay in calls (false before)", f"{delay:.0f} ({false:.2f})",
-                         f"{bar} x 1.2{beside}", _good(ok=delay <= 1.2 * bar)))  # fmt: skip
+                         f"{bar} x 1.2{beside}", _good(ok=delay <= 1.2 * bar or likely)))  # fmt: skip
     return rows
 
 
@@ -280,9 +299,11 @@ def table_d(runs: int, first_seed: int, workers: int) -> list[Row]:
         for hours, bar in zip((0, 1, 2, 4), bars, strict=True):
             rate = _mean(result.false[f"{hours} h"] for result in results)
             slack = 0.005 if runs >= 40 else 1.0 / runs
+            alarms = sum(result.false[f"{hours} h"] for result in results)
+            likely = first_seed != D_SEED and poisson_at_least(alarms, runs * (bar or 0.02)) > SURE
             rows.append(("D", name, f"false alarms/10k ticks, span {hours} h", f"{rate:.2f}",
                          "-" if bar is None else f"{bar:g}",
-                         _good(ok=bar is None or rate <= bar + slack)))  # fmt: skip
+                         _good(ok=bar is None or rate <= bar + slack or likely)))  # fmt: skip
     return rows
 
 
@@ -312,13 +333,15 @@ def table_e(
             kept = sum(r.changes.get("kept", 0) for r in results)
             begun = sum(r.changes.get("trial_started", 0) for r in results)
             relaxed = _mean(r.relaxed for r in results)
-            harmless = options.get("slope", 0.0) > 0
-            ok = final <= 0.71 if harmless else final >= min(final_bar, 0.79) - 0.01
+            chance = at_least(kept, begun, WRONGLY_KEPT)
+            ok = final <= 0.71 if options.get("slope", 0.0) > 0 else chance > SURE
+            if first_seed == E_SEED and options.get("slope", 0.0) <= 0:
+                ok = final >= min(final_bar, 0.79) - 0.01
             if "incident, lowering hurts" in name:
                 ok = all(r.final == 0.8 for r in results)
             rows.append((what, name, f"mean p / final / relaxed / kept of trials ({told})",
                          f"{p:.3f} / {final:.3f} / {relaxed:.0%} / {kept} of {begun}",
-                         f"{bar:.3f} / {final_bar:g}", _good(ok=ok)))  # fmt: skip
+                         f"{bar:.3f} / {final_bar:g}; P under 5 % {chance:.2g}", _good(ok=ok)))  # fmt: skip
     return rows
 
 
@@ -347,28 +370,46 @@ def table_trials(
             days = statistics.median(r.days for r in results)
             lost = _mean(r.lost for r in results)
             share = kept * 100 / runs
+            ok = least <= share <= most
+            if first_seed and 0 < most < 100:
+                ok = at_least(kept, runs, most / 100) > SURE
+            elif first_seed and least > 0:
+                ok = at_least(runs - kept, runs, 1.0 - least / 100) > SURE
             rows.append(("trial", name, "kept / median days / successes lost a trial",
                          f"{kept} of {runs} / {days:.1f} / {lost:.0f}", f"{least} to {most} of 100",
-                         _good(ok=least <= share <= most)))  # fmt: skip
+                         _good(ok=ok)))  # fmt: skip
     return rows
 
 
 def rows(quick: bool) -> list[Row]:
-    """All tables: on their own seeds and on fresh ones; `quick` with a few runs each."""
+    """All tables: on their own seeds and on fresh ones; `quick` with a few runs each.
+
+    On a table's own seeds its figures are the bars. On fresh ones the bounds behind them are: a
+    one-sided binomial (of many rare chances: Poisson) test, at one in a hundred; of a median delay
+    the sign test against 1.2 times its figure.
+    """
     workers, fresh = 2, 810_000
     scale = 10 if quick else 1
     out = table_a(100 // scale, 1000, workers, rivals=True)
     out += table_b(40 // scale, 9000, workers)
-    out += table_c(24 // scale * (2 if quick else 1), 5000, workers, rivals=True)
-    out += table_d(40 // scale, 100, workers)
-    out += table_e(max(2, 24 // scale), 300, workers)
+    out += table_c(24 // scale * (2 if quick else 1), C_SEED, workers, rivals=True)
+    out += table_d(40 // scale, D_SEED, workers)
+    out += table_e(max(2, 24 // scale), E_SEED, workers)
     out += table_trials(100 // scale, 0, workers)
     if not quick:
-        out += [("fresh", *row[1:]) for row in table_a(100, fresh, workers)]
-        out += [("fresh", *row[1:]) for row in table_b(100, fresh, workers)]
-        out += [("fresh", *row[1:]) for row in table_c(60, fresh, workers)]
-        out += [("fresh", *row[1:]) for row in table_trials(100, fresh, workers)]
+        out += [(f"{row[0]}, fresh", *row[1:]) for row in _on_fresh_seeds(fresh, workers)]
     return out
+
+
+def _on_fresh_seeds(first_seed: int, workers: int) -> list[Row]:
+    return [
+        *table_a(100, first_seed, workers),
+        *table_b(100, first_seed, workers),
+        *table_c(60, first_seed, workers),
+        *table_d(100, first_seed, workers),
+        *table_e(60, first_seed, workers),
+        *table_trials(300, first_seed, workers),
+    ]
 
 
 def main() -> None:

@@ -2,15 +2,13 @@
 
 import pytest
 
-from tests.worlds.fleet_world import SCENARIOS, FleetWorld, drive, fixed
+from tests.worlds.fleet_world import both
 
 TICKS = 1_500
 
 
 @pytest.mark.slow
 def test_a_fleet_that_is_advised_succeeds_more_often_and_keeps_its_knobs() -> None:
-    options = SCENARIOS["drift + outages, 2/tick"]
-    unadvised = fixed(FleetWorld(10, ticks=TICKS, **options))
-    advised, oracle, knob = drive(FleetWorld(10, ticks=TICKS, **options))
-    assert unadvised + 0.01 < advised < oracle
-    assert knob == 0.8
+    unadvised, run = both(("drift + outages, 2/tick", 10, TICKS))
+    assert unadvised + 0.1 < run.success < run.oracle
+    assert run.knobs == (0.8, 0.6)

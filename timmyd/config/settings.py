@@ -136,7 +136,10 @@ class Choice(msgspec.Struct, frozen=True, kw_only=True):
         float, Number("share of calls that goes to the others, to keep learning", 0.0, 0.5)
     ] = 0.02
     minimum: Annotated[
-        int, Whole("with fewer rated calls a model or house is not evaluated", 1, 1_000_000)
+        int,
+        Whole(
+            "with fewer rated calls of a task type or a tool nothing is chosen for it", 1, 1_000_000
+        ),
     ] = 20
 
 

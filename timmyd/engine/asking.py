@@ -77,7 +77,7 @@ class Answers:
         broken = learner.broken().get(tool, frozenset())
         choice = None if leader is None else learner.estimates.route(leader, broken)
         if choice is None or not choice.evaluated:
-            n = 0 if choice is None else choice.samples
+            n = 0 if choice is None else choice.total
             reasoning = (
                 f"not evaluated: {n} of {self.settings.choice.minimum} calls needed; the fallback"
             )
@@ -110,7 +110,7 @@ class Answers:
         leader = self.learner.estimates.models.get(task_type)
         choice = None if leader is None else self.learner.estimates.model(leader)
         if choice is None or not choice.evaluated:
-            n = 0 if choice is None else choice.samples
+            n = 0 if choice is None else choice.total
             reasoning = f"not evaluated: {n} of {self.settings.choice.minimum} calls needed"
             return {"model": None, "success": None, "samples": n, "reasoning": reasoning}
         reasoning = f"best of {len(choice.weights)} models over {choice.samples} calls"

@@ -141,6 +141,10 @@ class Estimates:
         self._score(e for e in chosen if now - e.at <= FRESH_S)
         for execution in chosen:
             self._learn(execution)
+        for task in {execution.task_type for execution in chosen} & self.models.keys():
+            self.models[task].settle(self._shown_models())
+        for tool in {execution.tool for execution in chosen} & self.routes.keys():
+            self.routes[tool].settle()
         if chosen:
             self._predictions = None
 
@@ -254,8 +258,11 @@ class Estimates:
 
         A name that a session made up is none of them: it gets no share of anybody's calls.
         """
+        return leader.decide(self._shown_models())
+
+    def _shown_models(self) -> set[str]:
         shown = (name for name, calls in self.model_calls.items() if calls >= self._minimum)
-        return leader.decide({*self.model_names, *shown})
+        return {*self.model_names, *shown}
 
     def published_routes(self, broken: Mapping[str, frozenset[str]]) -> dict[str, dict[str, Any]]:
         """The best house of each tool that has enough evidence, with its weights.

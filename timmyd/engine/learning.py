@@ -224,12 +224,15 @@ class Learner:
         return self._routes
 
     def broken(self) -> dict[str, frozenset[str]]:
-        """For each tool the houses in which its breaker is not closed; none where it only observes."""
+        """For each tool the houses in which its breaker is open; none where it only observes.
+
+        One that is half-open is asked for probes, and calls are what probes it.
+        """
         if self.settings.breaker.mode == "observe":
             return {}
         found: dict[str, set[str]] = {}
         for key, breaker in self.breakers:
-            if key.tool is not None and breaker.state != CLOSED:
+            if key.tool is not None and breaker.state == OPEN:
                 found.setdefault(key.tool, set()).add(key.house)
         return {tool: frozenset(houses) for tool, houses in found.items()}
 
