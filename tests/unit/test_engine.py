@@ -141,6 +141,7 @@ def test_a_tool_that_breaks_in_two_sessions_opens_its_breaker_and_says_so() -> N
     listed = [b for b in engine.policy_document()["breakers"] if b["state"] != "closed"]
     assert [(b["house"], b["tool"]) for b in listed] == [("ezra", "terminal")]
     assert engine.explain("ezra/terminal")["state"] == "open"
+    assert engine.explain("breaker.ezra.terminal")["state"] == "open"
     assert engine.adaptation_history[-1].change_type == "breaker.ezra.terminal"
 
 
@@ -223,3 +224,17 @@ def test_other_settings_apply_and_what_was_learned_stays() -> None:
     assert document["mode"] == "observe"
     assert document["policies"]["ezra"]["evidence_threshold"] == 0.7
     assert document["predictions"]["ezra"]["terminal"]["samples"] == 300
+
+
+def test_a_model_that_an_operator_shuts_is_explained_by_its_name() -> None:
+    time = Time()
+    engine = new_engine(time)
+    engine.database.add_order(
+        "force", {"house": "ezra", "tool": "model:nous/hermes.3:8b"}, at=time.at
+    )
+    engine.analyze_and_adapt()
+
+    for key in ("ezra/model:nous/hermes.3:8b", "breaker.ezra.model:nous/hermes.3:8b"):
+        assert engine.explain(key)["state"] == "open"
+    with pytest.raises(KeyError):
+        engine.explain("ezra/model:another")

@@ -20,7 +20,7 @@ _HISTORY = 50
 
 KeyArgument = Annotated[str, typer.Argument(help="A policy, such as ezra.evidence_threshold.")]
 HouseArgument = Annotated[str, typer.Argument(help="The house.")]
-ToolArgument = Annotated[str, typer.Argument(help="The tool.")]
+ToolArgument = Annotated[str, typer.Argument(help="The tool, or model:NAME.")]
 
 
 def register(app: typer.Typer) -> None:
@@ -120,7 +120,7 @@ def force(
     state: StateOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Open the breaker of a tool in a house, until it is cleared."""
+    """Open the breaker of a tool or a model in a house, until it is cleared."""
     body = {"house": house, "tool": tool}
     _order(context(config, state), "force", body, as_json=as_json)
 
@@ -133,7 +133,7 @@ def clear(
     state: StateOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Close the breaker of a tool in a house and forget its evidence."""
+    """Close the breaker of a tool or a model in a house and forget its evidence."""
     body = {"house": house, "tool": tool}
     _order(context(config, state), "clear", body, as_json=as_json)
 

@@ -10,6 +10,7 @@ from timmyd.core.score import Tally, learning_velocity
 from timmyd.core.tasks import TASK_TYPES
 from timmyd.engine.ingest import Ingest
 from timmyd.engine.learning import Learner
+from timmyd.house.breaker import BreakerKey
 from timmyd.house.shape import shape as shape_of, signature as signature_of
 from timmyd.store.database import DAY_S, PatternDatabase
 
@@ -131,7 +132,7 @@ class Answers:
         return None if found is None else str(found)
 
     def explain(self, key: str) -> dict[str, Any]:
-        """Why a policy, a breaker (breaker.HOUSE.TOOL, HOUSE/TOOL) or a choice (task type, tool) is what it is.
+        """Why a policy, a breaker (HOUSE/TOOL, HOUSE/model:NAME) or a choice (task type, tool) is what it is.
 
         Raises:
             KeyError: Nothing is called so.
@@ -142,8 +143,10 @@ class Answers:
             return found
         if key in TASK_TYPES or key == "other":
             return {"key": key, **self.explain_model(key)}
-        house, _, tool = key.removeprefix("breaker.").partition("/" if "/" in key else ".")
-        breaker = self.learner.breakers.get(house, tool) if tool else None
+        changed = key.removeprefix("breaker.")
+        house, _, name = changed.partition("/" if changed == key else ".")
+        guarded = BreakerKey.named(house, name)
+        breaker = self.learner.breakers.get(house, guarded.tool, model=guarded.model)
         if breaker is not None:
             evidence = breaker.evidence
             return {
