@@ -240,9 +240,12 @@ def start_and_idle(rows: Rows, base: Path, *, idle_s: float) -> None:
     del starts[0]  # it may have had to compile
     rows.add("ready after", f"{statistics.median(starts) * 1000:.0f} ms (best {min(starts) * 1000:.0f})",
              "<= 250 ms", met=statistics.median(starts) <= 0.25)  # fmt: skip
+    yesterday = time.time() - 86_400.0  # sessions that ended just now are still held open
     for number in range(10_000):
         data = json.dumps({"session_id": f"s{number}", "messages": history.turn(1)}, indent=2)
-        (home / "sessions" / f"session_{number:05}.json").write_text(data, encoding="utf-8")
+        path = home / "sessions" / f"session_{number:05}.json"
+        path.write_text(data, encoding="utf-8")
+        os.utime(path, (yesterday, yesterday))
     with daemon(home, base / "idle_state") as (pid, _):
         wait_until_read(pid)
         before = cpu_s(pid)

@@ -31,6 +31,8 @@ _LOOK_FOR_FOLDERS_S = 2.0
 _ENTER_FOLDERS_S = 30.0
 _LATE_S = 0.9
 _EVIDENCE_TICK_S = 1.0
+_BACKLOG_TICK_S = 5.0
+"""While a backlog is read every slice brings evidence, and little of it is news."""
 _REST_S = 30.0
 _REST_SOON_S = 5.0
 _METRICS_S = 5.0
@@ -222,7 +224,7 @@ class Daemon:
         # the look for folders rides along with what wakes us up anyway
         until = min(self._folders.at + _LATE_S, *[deadline.at for deadline in deadlines])
         if self._evidence and self.settings.schedule.on_evidence:
-            until = min(until, self._ticked_at + _EVIDENCE_TICK_S)
+            until = min(until, self._ticked_at + self._evidence_tick_s)
         for due in (self.inbox.due_in_s(), self.state_dbs.due_in_s()):
             if due is not None:
                 until = min(until, now + due)
@@ -329,7 +331,7 @@ class Daemon:
     def _decide(self) -> None:
         now = monotonic()
         on_evidence = self._evidence and self.settings.schedule.on_evidence
-        if on_evidence and now - self._ticked_at >= _EVIDENCE_TICK_S:
+        if on_evidence and now - self._ticked_at >= self._evidence_tick_s:
             self._tick.at = now
         if not self._tick.is_due(now):
             return
@@ -343,6 +345,10 @@ class Daemon:
         self.metrics.ticked(self.clock(), monotonic() - now)
         self.log.event("tick_done", revision=self.publisher.revision, backlog=self.inbox.backlog)
         self.notifier.status(self._words())
+
+    @property
+    def _evidence_tick_s(self) -> float:
+        return _BACKLOG_TICK_S if self._in_backlog else _EVIDENCE_TICK_S
 
     def _adapt(self) -> bool:
         """One tick of the engine; True while it has not seen all evidence yet."""

@@ -35,6 +35,8 @@ those that rest for long a quarter as often."""
 
 _LIVELY_S: Final = 300.0
 _RESTING_S: Final = 1800.0
+_ABSENT_S: Final = 2.0
+"""Between looks for a database that is not there, or has not changed for long."""
 _RETRY_S: Final = 1.0
 _RETRY_FAILED_S: Final = 30.0
 _CLOCK_GRAIN_S: Final = 0.05
@@ -145,9 +147,9 @@ class StateDbs:
         return max(0.0, min(due) - monotonic()) if due else None
 
     def _has_news(self, file: StateDb, now: float) -> bool:
-        file.due_at = now + self._interval_s(file, now)
+        missing = file.trouble is not None and file.trouble.code == Reason.VANISHED.value
+        file.due_at = now + (_ABSENT_S if missing else self._interval_s(file, now))
         try:
-            missing = file.trouble is not None and file.trouble.code == Reason.VANISHED.value
             if file.trouble is not None and not missing and now >= file.retry_at:
                 return True  # a permission that was given changes nothing that can be seen
             return file.look() != file.seen or isinstance(file.trouble, FileRefusedError)
@@ -161,7 +163,7 @@ class StateDbs:
         if now - file.changed_at < _LIVELY_S:
             return POLL_S
         rests = now - max(file.changed_at, self._began_at) > _RESTING_S
-        return 4 * POLL_S if rests else 2 * POLL_S
+        return _ABSENT_S if rests else 2 * POLL_S
 
     def _read(self, file: StateDb, now: float, slice_s: float) -> Progress:
         try:
