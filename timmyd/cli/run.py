@@ -15,6 +15,7 @@ from timmyd.cli.output import print_json, say
 from timmyd.cli.where import Context, context, places
 from timmyd.config import Settings
 from timmyd.engine import IntelligenceEngine
+from timmyd.errors import StoreError
 from timmyd.service.inbox import Place
 from timmyd.service.lock import StateLock
 from timmyd.service.logs import EventLogger, configure
@@ -118,7 +119,11 @@ def _open(found: Context, notifier: Notifier, log: EventLogger) -> PatternDataba
         if version > 1:  # one that is made from nothing is there at once
             log.release()
 
-    return PatternDatabase(found.database, progress=migrating)
+    try:
+        return PatternDatabase(found.database, progress=migrating)
+    except StoreError:
+        log.release()
+        raise
 
 
 def _show(summary: Summary, policy: Path, *, as_json: bool) -> None:

@@ -21,6 +21,8 @@ PRIOR = 4.0
 _BELIEFS = (0.1, 0.5, 0.4)
 _BELIEF_BACK = 0.02
 """Share of the belief that goes back to its start with each execution: what was right may change."""
+_SUREST = 0.999
+"""No memory foretells more surely: one surprise must not refute them all."""
 _KEEP, _GAP_AT, _PRICE_KEEP = 0.98, 2.5, 0.98
 
 
@@ -52,6 +54,7 @@ class Memories(msgspec.Struct):
         good, seen = self._faded(clock)
         for i, believed in enumerate(self.belief):
             foretold = (good[i] + PRIOR * usual) / (seen[i] + PRIOR)
+            foretold = min(_SUREST, max(1.0 - _SUREST, foretold))
             self.belief[i] = believed * (foretold if ok else 1.0 - foretold) ** weight
             good[i] += weight if ok else 0.0
             seen[i] += weight

@@ -137,7 +137,7 @@ class Leader:
             available: The options that may lead; None for all.
         """
         names = self._names(available)
-        if names and (available is None or self._leader in names):
+        if names:
             self._leader = self._led(names)[0]
 
     def decide(self, available: Collection[str] | None = None) -> Choice | None:

@@ -339,7 +339,7 @@ class IntelligenceEngine(Answers):
         self.database.save_state(states)
 
     def save_status(self, status: Mapping[str, object]) -> None:
-        """Keep what the daemon says of itself, for `timmyd status`; written with the next tick."""
+        """Keep what the daemon says of itself, for `timmyd status`; written with the tick that follows."""
         self._status = msgspec.json.encode(status)
 
     # ---------------------------------------------------------------------- asking

@@ -270,6 +270,7 @@ class Inbox:
             self.refused[path] = self._new_refusals[path] = refusal
             return None
         self.refused.pop(path, None)
+        self._new_refusals.pop(path, None)
         if not self.looks.is_new(path, entry):
             return None
         return Waiting(folder, entry, source)

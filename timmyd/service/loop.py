@@ -352,6 +352,7 @@ class Daemon:
 
     def _adapt(self) -> bool:
         """One tick of the engine; True while it has not seen all evidence yet."""
+        self.engine.save_status(self.status())
         events = self.engine.analyze_and_adapt()
         for event in events:
             self.summary.adaptations += 1
@@ -365,7 +366,6 @@ class Daemon:
                 rule=event.trigger,
                 reason=event.reason,
             )
-        self.engine.save_status(self.status())
         return self.engine.behind
 
     def _publish(self, *, raising: bool) -> None:

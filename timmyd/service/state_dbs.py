@@ -31,11 +31,11 @@ from timmyd.store.database import PatternDatabase
 
 POLL_S: Final = 0.5
 """Seconds between two looks at databases that changed lately; others are looked at half as often, and
-those that rest for long a quarter as often."""
+those that rest for long a third as often."""
 
 _LIVELY_S: Final = 300.0
 _RESTING_S: Final = 1800.0
-_ABSENT_S: Final = 2.0
+_ABSENT_S: Final = 1.5
 """Between looks for a database that is not there, or has not changed for long."""
 _RETRY_S: Final = 1.0
 _RETRY_FAILED_S: Final = 30.0

@@ -1,8 +1,12 @@
 """Choices: evidence before a change, a little exploration, never the last option removed."""
 
+import random
+from itertools import pairwise
+
 import msgspec
 import pytest
 
+from timmyd.core.arms import Memories
 from timmyd.core.choose import Choice, Leader
 
 
@@ -179,3 +183,27 @@ def test_a_restart_goes_on_bit_for_bit() -> None:
 def test_torn_state_is_refused(data: bytes) -> None:
     with pytest.raises(msgspec.MsgspecError):
         Leader.load(data)
+
+
+def test_the_first_failure_of_what_never_failed_is_learned_like_any_other() -> None:
+    memories = Memories()
+    for clock in range(1, 2_000):
+        memories.learn(1.0, ok=True, usual=1.0, clock=float(clock))
+
+    memories.learn(1.0, ok=False, usual=1.0, clock=2_000.0)
+
+    assert 0.9 < memories.estimate(1.0, 2_000.0).mean < 1.0
+    assert sum(memories.belief) == pytest.approx(1.0)
+
+
+def test_an_option_that_may_not_lead_does_not_keep_the_lead() -> None:
+    leader = Leader(["rare"], default="rare")
+    rng = random.Random(3)
+    leaders = []
+    for number in range(4_000):
+        leader.learn("ab"[number % 2], ok=rng.random() < 0.85)
+        leader.settle({"a", "b"})
+        leaders.append(leader.leader)
+
+    assert "rare" not in leaders[1:]
+    assert sum(one != other for one, other in pairwise(leaders)) <= 5
