@@ -3,7 +3,9 @@
 import time
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
+
+import pytest
 
 from timmyd.core.model import Execution
 from timmyd.core.tasks import TaskTable
@@ -12,6 +14,7 @@ from timmyd.service.inbox import Inbox, Looks, Place
 from timmyd.service.logs import EventLogger
 from timmyd.service.metrics import Metrics
 from timmyd.service.reading import Reader
+from timmyd.sources import snapshot
 from timmyd.store.database import PatternDatabase
 
 LARGEST_BYTES = 64 << 20
@@ -124,3 +127,18 @@ class Intake:
 def outcomes(executions: Iterable[Execution]) -> list[tuple[str, str]]:
     """(tool, outcome) of each, ordered, for comparison."""
     return sorted((execution.tool, execution.outcome) for execution in executions)
+
+
+def watch_grown(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """How many calls each decoding of a snapshot's end alone gives from now on."""
+    found: list[int] = []
+    decode_grown = snapshot.decode_grown
+
+    def watched(grown: snapshot.Grown, **options: Any) -> Any:
+        session = decode_grown(grown, **options)
+        if session is not None:
+            found.append(len(session.calls))
+        return session
+
+    monkeypatch.setattr(snapshot, "decode_grown", watched)
+    return found

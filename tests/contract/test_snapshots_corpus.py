@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from tests.support import Intake, outcomes
+from tests.support import Intake, outcomes, watch_grown
 from timmyd.sources import snapshot
 
 CORPUS = Path(__file__).parent.parent / "data" / "corpus"
@@ -287,16 +287,7 @@ PADDING = "x" * 260_000
 def test_large_files_of_which_only_the_tail_is_decoded_give_the_same_counts(
     case: str, intake: Intake, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    resumed: list[int] = []
-    decode_grown = snapshot.decode_grown
-
-    def watched(grown: snapshot.Grown, **options: Any) -> Any:
-        session = decode_grown(grown, **options)
-        if session is not None:
-            resumed.append(len(session.calls))
-        return session
-
-    monkeypatch.setattr(snapshot, "decode_grown", watched)
+    resumed = watch_grown(monkeypatch)
 
     def grow(message: dict[str, Any]) -> None:
         if message["role"] == "user":

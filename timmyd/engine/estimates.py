@@ -31,7 +31,7 @@ PAIRS_MOST = 300
 SHAPES_MOST = 100
 _FEW = 3
 _KEPT = 2_000
-_REJECTED = "rejected"
+REJECTED = "rejected"
 
 
 class _Saved(msgspec.Struct):
@@ -149,7 +149,7 @@ class Estimates:
             self._predictions = None
 
     def _wanted(self, execution: Execution, now: float) -> bool:
-        if execution.outcome not in RATED and execution.outcome != _REJECTED:
+        if execution.outcome not in RATED and execution.outcome != REJECTED:
             return False
         if now - execution.at <= FRESH_S:
             return True
@@ -197,7 +197,7 @@ class Estimates:
                 latency_ms=execution.latency_ms,
                 cost=execution.cost,
             )
-        if execution.outcome == _REJECTED:
+        if execution.outcome == REJECTED:
             return
         self.predictor.learn(
             execution.tool,

@@ -17,7 +17,7 @@ from timmyd.core.judgement import Judgement
 from timmyd.core.model import AdaptationEvent, Execution, iso
 from timmyd.core.rules.base import Observation
 from timmyd.core.rules.knobs import Change
-from timmyd.engine.estimates import FRESH_S, Estimates
+from timmyd.engine.estimates import FRESH_S, REJECTED, Estimates
 from timmyd.house.breaker import BreakerRule, Breakers
 from timmyd.house.circuit import CLOSED, HALF_OPEN, OPEN
 from timmyd.house.obey import HELD_BACK
@@ -27,7 +27,6 @@ from timmyd.store.queries import TurnRow
 _DAY_S = 86_400.0
 _BREAKERS_KEPT_S = 30 * _DAY_S
 _ONE_SESSION_S = 300.0
-REJECTED = "rejected"
 _KIND_OF_STATE = {
     OPEN: "breaker_opened",
     HALF_OPEN: "breaker_half_opened",

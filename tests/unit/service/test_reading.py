@@ -7,11 +7,10 @@ from typing import Any
 
 import pytest
 
-from tests.support import Intake
+from tests.support import Intake, watch_grown
 from timmyd.engine.ingest import Ingest
 from timmyd.engine.intake import Taken
 from timmyd.errors import StoreError
-from timmyd.sources import snapshot
 
 NOW = 1_795_500_000.0
 RUN = "0123456789abcdef"
@@ -232,17 +231,7 @@ def large(calls: int, *, header: str = "", edited: str = "", cut: int = 0) -> by
 @pytest.fixture
 def grown(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """How many calls each decoding of an end alone gave."""
-    found: list[int] = []
-    decode_grown = snapshot.decode_grown
-
-    def watched(part: snapshot.Grown, **options: Any) -> Any:
-        session = decode_grown(part, **options)
-        if session is not None:
-            found.append(len(session.calls))
-        return session
-
-    monkeypatch.setattr(snapshot, "decode_grown", watched)
-    return found
+    return watch_grown(monkeypatch)
 
 
 def test_of_a_large_file_that_grew_only_the_end_is_decoded(
