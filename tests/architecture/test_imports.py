@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from timmyd.core.rules import RULES
+from timmyd.core.judging.rules import RULES
 from timmyd.sources import SOURCES
 
 ROOT = Path(__file__).parents[2] / "timmyd"

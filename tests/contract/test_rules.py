@@ -3,10 +3,10 @@
 import msgspec
 import pytest
 
-from timmyd.core.judgement import Judgement
-from timmyd.core.rules import DEFAULT_RULES, RULES, SIGNALS, expand, problems
-from timmyd.core.rules.base import Observation, PolicySpec, RuleSpec
-from timmyd.core.rules.watch import limit_of
+from timmyd.core.judging.judgement import Judgement
+from timmyd.core.judging.rules import DEFAULT_RULES, RULES, SIGNALS, expand, problems
+from timmyd.core.judging.rules.base import Observation, PolicySpec, RuleSpec
+from timmyd.core.judging.rules.watch import limit_of
 from timmyd.house.keys import HOUSE_KEYS, KEYS, spec
 
 SPECS = {

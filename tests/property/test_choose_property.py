@@ -3,7 +3,7 @@
 import pytest
 from hypothesis import given, strategies as st
 
-from timmyd.core.choose import Leader
+from timmyd.core.estimating.choose import Leader
 
 HISTORY = st.lists(
     st.tuples(

@@ -6,9 +6,9 @@ from typing import Literal
 import msgspec
 from hypothesis import given, settings, strategies as st
 
-from timmyd.core.judgement import Judgement
-from timmyd.core.rules import DEFAULT_RULES
-from timmyd.core.rules.base import Observation, PolicySpec, RuleSpec
+from timmyd.core.judging.judgement import Judgement
+from timmyd.core.judging.rules import DEFAULT_RULES
+from timmyd.core.judging.rules.base import Observation, PolicySpec, RuleSpec
 
 KEYS = (
     "ezra.evidence_threshold",

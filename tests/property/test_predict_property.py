@@ -2,7 +2,7 @@
 
 from hypothesis import given, strategies as st
 
-from timmyd.core.predict import Predictor
+from timmyd.core.estimating.predict import Predictor
 
 NAMES = st.text(max_size=6)
 HISTORY = st.lists(

@@ -22,7 +22,7 @@ from timmyd.config import (
     schema,
     state_dir,
 )
-from timmyd.core.rules import DEFAULT_RULES
+from timmyd.core.judging.rules import DEFAULT_RULES
 from timmyd.core.tasks import DEFAULT_TASKS, TaskTable
 from timmyd.errors import ConfigError
 from timmyd.house.policy import KEYS

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from typing import Any
 
 from tests.worlds.knob_worlds import Call
-from timmyd.core.evidence import wilson_interval
+from timmyd.core.detect import wilson_interval
 
 
 class Window:

@@ -9,12 +9,12 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Final
 
-from timmyd.core.evidence import EDetector
-from timmyd.core.judgement import Judgement
-from timmyd.core.paired import PairedTest
-from timmyd.core.rules.base import Observation, PolicySpec, RuleSpec
-from timmyd.core.rules.watch import Watch, new_watch
-from timmyd.core.trials import Trial, Verdict, block_length_s, verdict
+from timmyd.core.detect import EDetector
+from timmyd.core.judging.judgement import Judgement
+from timmyd.core.judging.paired import PairedTest
+from timmyd.core.judging.rules.base import Observation, PolicySpec, RuleSpec
+from timmyd.core.judging.rules.watch import Watch, new_watch
+from timmyd.core.judging.trials import Trial, Verdict, block_length_s, verdict
 
 TICK_S: Final = 60.0
 DAY: Final = 1440

@@ -10,9 +10,9 @@ from tests.worlds.breaker_rival import ReferenceBreaker
 from tests.worlds.breaker_world import BreakerWorld
 from tests.worlds.choice_world import ChoiceWorld
 from tests.worlds.predict_world import PredictWorld
-from timmyd.core.calls import Call
-from timmyd.core.choose import Leader
-from timmyd.core.predict import Predictor
+from timmyd.core.estimating.calls import Call
+from timmyd.core.estimating.choose import Leader
+from timmyd.core.estimating.predict import Predictor
 from timmyd.house.breaker import CLOSED, OPEN, Breaker
 
 Row = tuple[str, str, str, str, str, str]

@@ -20,8 +20,8 @@ from timmyd.config.settings import (
 )
 from timmyd.config.tables import Reading, keys, plain
 from timmyd.config.units import duration_text
-from timmyd.core import rules as core_rules
-from timmyd.core.rules.base import WILDCARD, PolicySpec, RuleSpec
+from timmyd.core.judging import rules as core_rules
+from timmyd.core.judging.rules.base import WILDCARD, PolicySpec, RuleSpec
 from timmyd.core.tasks import DEFAULT_TASKS
 from timmyd.house import policy as house_policy
 

@@ -10,7 +10,7 @@ import msgspec
 
 from timmyd.config.settings import TASKS, House, PolicyTable, RuleTable, Settings
 from timmyd.config.tables import LISTS, NAMED, TASK_TOOLS, Key, Table, keys, plain
-from timmyd.core.rules.base import RuleSpec
+from timmyd.core.judging.rules.base import RuleSpec
 from timmyd.house import policy as house_policy
 
 _WIDTH = 96

@@ -13,10 +13,10 @@ import msgspec
 
 from timmyd.config.kinds import Duration, Flag, Number, Size, Whole
 from timmyd.config.texts import Location, Text, Word, Words
+from timmyd.core.judging.rules import DEFAULT_RULES
+from timmyd.core.judging.rules.base import PolicySpec, RuleSpec
+from timmyd.core.judging.rules.signals import GUARDS, SIGNALS
 from timmyd.core.model import SOURCE_NAMES
-from timmyd.core.rules import DEFAULT_RULES
-from timmyd.core.rules.base import PolicySpec, RuleSpec
-from timmyd.core.rules.signals import GUARDS, SIGNALS
 from timmyd.core.tasks import DEFAULT_TASKS
 from timmyd.house.policy import KEYS, KeySpec
 

@@ -5,8 +5,8 @@ from typing import Any
 
 from timmyd.clock import Clock
 from timmyd.config import Settings
+from timmyd.core.estimating.score import Tally, learning_velocity
 from timmyd.core.model import iso
-from timmyd.core.score import Tally, learning_velocity
 from timmyd.core.tasks import TASK_TYPES
 from timmyd.engine.ingest import Ingest
 from timmyd.engine.learning import Learner

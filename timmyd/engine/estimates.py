@@ -10,10 +10,10 @@ from typing import Any
 
 import msgspec
 
-from timmyd.core.choose import Choice, Leader
+from timmyd.core.estimating.choose import Choice, Leader
+from timmyd.core.estimating.predict import Prediction, Predictor
+from timmyd.core.estimating.score import Prequential, Scores
 from timmyd.core.model import Execution
-from timmyd.core.predict import Prediction, Predictor
-from timmyd.core.score import Prequential, Scores
 from timmyd.house.outcome import RATED
 
 FRESH_S = 6 * 3600.0

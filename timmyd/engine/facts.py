@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from timmyd.core.identity import hash_text
+from timmyd.core.counting.identity import hash_text
 from timmyd.core.model import Call, Facts
 from timmyd.core.tasks import TaskTable
 from timmyd.house.outcome import Judgement, judge

@@ -8,8 +8,8 @@ from zoneinfo import ZoneInfo
 import msgspec
 
 from timmyd.config import Settings
+from timmyd.core.counting.register import Placement, Register, hash_text
 from timmyd.core.model import Call, Execution, Session
-from timmyd.core.register import Placement, Register, hash_text
 from timmyd.core.tasks import TaskTable
 from timmyd.engine.facts import Describer, clean_model, judge_result, loads_result
 from timmyd.engine.intake import Cursor, Origin, Taken, keep_known

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Final
 
-from timmyd.core.identity import hash_text
+from timmyd.core.counting.identity import hash_text
 from timmyd.engine.intake import Origin
 from timmyd.sources.state_db_rows import SessionRow
 from timmyd.store.batch import Batch

@@ -5,10 +5,10 @@ from typing import Final, NamedTuple
 
 import msgspec
 
-from timmyd.core.identity import ANSWERED, hash_text, key_of
+from timmyd.core.counting.identity import ANSWERED, hash_text, key_of
+from timmyd.core.counting.row_memory import STATE_DB, RowMemory
+from timmyd.core.counting.row_thread import Arrival, Asked, Resolved, Thread
 from timmyd.core.model import Call, Execution, Facts
-from timmyd.core.row_memory import STATE_DB, RowMemory
-from timmyd.core.row_thread import Arrival, Asked, Resolved, Thread
 from timmyd.engine.facts import clean_model
 from timmyd.engine.ingest import Ingest
 from timmyd.engine.ingest_lineage import continued, join

@@ -7,9 +7,9 @@ import msgspec
 
 from timmyd.clock import Clock, now as wall_clock
 from timmyd.config import Settings
+from timmyd.core.counting.register import ANSWERED, hash_text, rank
 from timmyd.core.document import PolicyDocument, build
 from timmyd.core.model import AdaptationEvent, iso
-from timmyd.core.register import ANSWERED, hash_text, rank
 from timmyd.engine.asking import Answers
 from timmyd.engine.estimates import FRESH_S, HISTORY_MOST
 from timmyd.engine.facts import facts_key

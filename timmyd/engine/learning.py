@@ -12,11 +12,11 @@ from zoneinfo import ZoneInfo
 import msgspec
 
 from timmyd.config import Settings
-from timmyd.core.fallbacks import KEY as FALLBACK_KEY, Fallbacks
-from timmyd.core.judgement import Judgement
+from timmyd.core.judging.fallbacks import KEY as FALLBACK_KEY, Fallbacks
+from timmyd.core.judging.judgement import Judgement
+from timmyd.core.judging.rules.base import Observation
+from timmyd.core.judging.rules.knobs import Change
 from timmyd.core.model import AdaptationEvent, Execution, iso
-from timmyd.core.rules.base import Observation
-from timmyd.core.rules.knobs import Change
 from timmyd.engine.estimates import FRESH_S, REJECTED, Estimates
 from timmyd.house.breaker import BreakerRule, Breakers
 from timmyd.house.circuit import CLOSED, HALF_OPEN, OPEN

@@ -3,9 +3,9 @@
 import msgspec
 import xxhash
 
-from timmyd.core.identity import ANSWERED, INNER, hash_text, key_of, never_repeats, rank
+from timmyd.core.counting.identity import ANSWERED, INNER, hash_text, key_of, never_repeats, rank
+from timmyd.core.counting.register import Register
 from timmyd.core.model import Execution
-from timmyd.core.register import Register
 from timmyd.core.tasks import TaskTable
 from timmyd.engine.facts import clean_model, clean_tool, facts_key
 from timmyd.engine.intake import Cursor, Origin, Taken, keep_known

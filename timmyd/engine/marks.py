@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from timmyd.core.identity import hash_text, never_repeats
+from timmyd.core.counting.identity import hash_text, never_repeats
 from timmyd.core.model import Call, Session
 
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import msgspec
 
-from timmyd.core.evidence import wilson_interval
+from timmyd.core.detect import wilson_interval
 from timmyd.house.outcome import OUTCOMES, RATED
 from timmyd.store.queries import ToolCount
 from timmyd.store.rollups import quantile_ms

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import msgspec
 import xxhash
 
-from timmyd.core.identity import hash_text
+from timmyd.core.counting.identity import hash_text
 from timmyd.core.model import Checkpoint, Session
 from timmyd.errors import SessionError
 from timmyd.sources.messages import (

@@ -5,8 +5,8 @@ from collections.abc import Iterable, Sequence
 
 import msgspec
 
+from timmyd.core.counting.register import Register
 from timmyd.core.model import Execution
-from timmyd.core.register import Register
 from timmyd.house.outcome import RATED
 from timmyd.store import statements
 from timmyd.store.registers import KeptRegisters

@@ -5,7 +5,7 @@ import sqlite3
 from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
-from timmyd.core.evidence import wilson_interval
+from timmyd.core.detect import wilson_interval
 from timmyd.core.model import AdaptationEvent, Execution, iso
 from timmyd.house.outcome import OUTCOMES
 from timmyd.store.rollups import BINS, HOUR_COLUMNS, HOUR_S

@@ -3,7 +3,7 @@
 import sqlite3
 from collections.abc import Mapping
 
-from timmyd.core.register import Register
+from timmyd.core.counting.register import Register
 
 
 class KeptRegisters:

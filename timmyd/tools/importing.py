@@ -9,7 +9,7 @@ from typing import Final
 
 from timmyd import __version__
 from timmyd.clock import Clock, monotonic, now as wall_clock
-from timmyd.core.identity import hash_text
+from timmyd.core.counting.identity import hash_text
 from timmyd.engine.ingest import Ingest
 from timmyd.engine.ingest_rows import RowIngest
 from timmyd.engine.intake import Origin

@@ -25,7 +25,7 @@ from tests.contract.state_db_corpus import (
     take,
     take_rows,
 )
-from timmyd.core.identity import hash_text
+from timmyd.core.counting.identity import hash_text
 from timmyd.engine.intake import Origin
 from timmyd.errors import SessionError
 from timmyd.sources import state_db

@@ -1,0 +1,1 @@
+"""Each requested call once, whichever sources show it: documents, rows and lines of a lineage."""

@@ -1,0 +1,253 @@
+"""What is known of one lineage of sessions: every requested call once, whichever files show it.
+
+A rewritten file is read as a path of calls from the start of the conversation. Each call gets the
+hash of the path up to and including it (`link`), as a commit gets the hash of its history. A hash
+that was seen before is a call that was counted before, so growth, re-reading, going back to an
+older version and growing again are all the same simple look-up, in any order and after any crash.
+"""
+
+from bisect import bisect_right
+from collections.abc import Callable, Sequence
+from itertools import islice
+from operator import itemgetter
+from typing import Any
+
+import msgspec
+
+from timmyd.core.counting.identity import (
+    ANSWERED,
+    INNER,
+    Known,
+    hash_text,
+    key_of,
+    link,
+    never_repeats,
+    rank,
+)
+from timmyd.core.counting.walk import Placed, Placement, Walk
+from timmyd.core.model import Call, Session
+
+__all__ = [
+    "ANSWERED",
+    "INNER",
+    "Known",
+    "Placed",
+    "Placement",
+    "Register",
+    "hash_text",
+    "key_of",
+    "link",
+    "never_repeats",
+    "rank",
+]
+
+_CLOCK_SLACK_S = 0.25
+
+
+class _State(msgspec.Struct, array_like=True, gc=False):
+    known: list[Known]
+    chain: dict[int, int]
+    paths: dict[int, list[int]]
+    repeats: bool
+    runs: dict[str, list[list[int]]]
+    rows: dict[str, dict[Any, Any]]
+
+
+class Register:
+    """The calls of one lineage. Loaded and saved whole, in the transaction that uses it.
+
+    Attributes:
+        known: The calls, in the order of first sight.
+        runs: Telemetry runs and the spans of line numbers taken from each.
+        rows: What the `state_db` source wants to remember of the lineage, as tables by name.
+    """
+
+    __slots__ = ("_by_key", "_chain", "_paths", "_repeats", "known", "rows", "runs")
+
+    def __init__(self, data: bytes | None = None) -> None:
+        """Start empty, or from what `dump` gave.
+
+        Raises:
+            msgspec.MsgspecError: The bytes are no register.
+        """
+        state = _decoder.decode(data) if data is not None else _State([], {}, {}, False, {}, {})  # noqa: FBT003 - array-like
+        self.known = state.known
+        self.runs = state.runs
+        self.rows = state.rows
+        self._chain = state.chain
+        self._paths = state.paths
+        self._repeats = state.repeats
+        self._by_key: dict[int, list[int]] | None = None
+
+    def dump(self) -> bytes:
+        """The register as bytes for the database."""
+        return _encoder.encode(
+            _State(self.known, self._chain, self._paths, self._repeats, self.runs, self.rows)
+        )
+
+    # ---------------------------------------------------------------- documents
+    def place(
+        self,
+        session: Session,
+        *,
+        file: int,
+        facts: Callable[[Call], int],
+        new_execution: Callable[[], int],
+        seen_at: float,
+    ) -> Placed:
+        """Decide for every call of a document whether it is new, known, or known without a result.
+
+        Args:
+            session: What the document shows.
+            file: Hash of the document's session id: where its path starts.
+            facts: Hash of a call's tool and arguments, canonical; asked only where needed.
+            new_execution: Gives the row id of a call that is counted now.
+            seen_at: When this version was written, Unix seconds.
+
+        Returns:
+            The calls that need work, in order (calls that are settled are left out), and the
+            session's checkpoint with its identity chain filled in.
+        """
+        walk = Walk(
+            self, session, file=file, facts=facts, new_execution=new_execution, seen_at=seen_at
+        )
+        checkpoint = session.checkpoint
+        settled = -1 if checkpoint is None else checkpoint.calls
+        chain = walk.chain if settled == len(walk.path) else None
+        positions = range(len(session.calls))
+        if checkpoint is None and not self.known:
+            self.notice_repeats(session.calls)
+            walk.enter_all()
+            positions = range(0)
+        for position in positions:
+            walk.step(position)
+            if len(walk.path) == settled:
+                chain = walk.chain
+        before = self._paths.pop(file, [])
+        went_back = before[: len(walk.path)] == walk.path
+        self._paths[file] = before if went_back else walk.path
+        if checkpoint is not None and chain is not None:
+            checkpoint = msgspec.structs.replace(checkpoint, chain=chain)
+            return Placed(walk.placements, checkpoint)
+        return Placed(walk.placements, None)
+
+    def notice_repeats(self, calls: Sequence[Call]) -> bool:
+        """Whether ids repeat in this lineage; once seen, it stands."""
+        if not self._repeats:
+            ids = [call.call_id for call in calls if call.call_id]
+            self._repeats = len(set(ids)) < len(ids)
+        return self._repeats
+
+    def path(self, file: int) -> list[int]:
+        """The calls that the last version of the document showed, as indices."""
+        return self._paths.get(file, [])
+
+    def newest_paths(self, most: int) -> list[list[int]]:
+        """The paths of the documents, that of the one read last first."""
+        return [path for path in islice(reversed(self._paths.values()), most) if path]
+
+    def at_link(self, chain: int) -> int | None:
+        """The call whose path has this hash."""
+        return self._chain.get(chain)
+
+    def bind(self, chain: int, index: int) -> None:
+        """Remember that the path with this hash ends in the call `index`."""
+        self._chain[chain] = index
+
+    def absorb(self, other: "Register") -> None:
+        """Take over the calls of a lineage that turned out to continue this one."""
+        shift = len(self.known)
+        self.known.extend(other.known)
+        self._chain.update({chain: index + shift for chain, index in other._chain.items()})  # noqa: SLF001 - the same class
+        for file, path in other._paths.items():  # noqa: SLF001 - the same class
+            self._paths.setdefault(file, [index + shift for index in path])
+        for run, spans in other.runs.items():
+            for first, last in spans:
+                _take(self.runs.setdefault(run, []), first, last)
+        for name, part in other.rows.items():
+            self.rows.setdefault(name, {}).update(part)
+        self._repeats = self._repeats or other._repeats  # noqa: SLF001 - the same class
+        self._by_key = None
+
+    # ------------------------------------------------------------------- events
+    def add(
+        self, key: int, facts: int, execution: int, *, rank: int, seen_at: float, flags: int = 0
+    ) -> int:
+        """Enter a call that is counted now; returns its index."""
+        index = len(self.known)
+        self.known.append(Known(key, facts, execution, flags, 1 << rank, rank, seen_at))
+        if self._by_key is not None:
+            self._by_key.setdefault(key, []).append(index)
+        return index
+
+    def with_key(self, key: int) -> Sequence[int]:
+        """The calls that have the id with this hash, in the order of first sight."""
+        if self._by_key is None:
+            self._by_key = {}
+            for index, known in enumerate(self.known):
+                self._by_key.setdefault(known.key, []).append(index)
+        return self._by_key.get(key, ())
+
+    def meet(
+        self,
+        key: int,
+        facts: int,
+        *,
+        rank: int,
+        not_after: float | None = None,
+        ran_at: float | None = None,
+    ) -> int | None:
+        """The known call that another source showed and that this sighting is, if there is one.
+
+        Sources meet call by call: on the id, then on tool and arguments, in order, each call once.
+        What was over before the sighting's call began, and what ended after the sighting was
+        written, is another call.
+
+        Args:
+            key: Hash of the id, 0 for none.
+            facts: Hash of tool and arguments.
+            rank: The source that has the sighting.
+            not_after: When the document that shows the call was written, Unix seconds.
+            ran_at: When the call began, Unix seconds, if the source knows.
+        """
+        bit = 1 << rank
+        same_key = self.with_key(key)
+        loose = None
+        for index in same_key:
+            known = self.known[index]
+            if known.shown_by & bit or known.flags & INNER:
+                continue
+            if not_after is not None and known.seen_at > not_after + _CLOCK_SLACK_S:
+                continue
+            over = known.flags & ANSWERED and ran_at is not None
+            if over and known.seen_at < (ran_at or 0.0) - _CLOCK_SLACK_S:
+                continue
+            if known.facts == facts:
+                return index
+            loose = index
+        return loose if key and len(same_key) == 1 else None
+
+    def take_line(self, run: str, number: int) -> bool:
+        """Note line `number` of a telemetry run; False if it was taken before."""
+        return _take(self.runs.setdefault(run, []), number, number)
+
+
+def _take(spans: list[list[int]], first: int, last: int) -> bool:
+    """Add the numbers `first` to `last` to ordered, separate spans; False if they start in one."""
+    place = bisect_right(spans, first, key=itemgetter(0))
+    before = spans[place - 1] if place else None
+    if before is not None and first <= before[1]:
+        before[1] = max(before[1], last)
+        return False
+    if before is not None and first == before[1] + 1:
+        before[1] = last
+    else:
+        spans.insert(place, [first, last])
+        before, place = spans[place], place + 1
+    while place < len(spans) and spans[place][0] <= before[1] + 1:
+        before[1] = max(before[1], spans.pop(place)[1])
+    return True
+
+
+_encoder = msgspec.msgpack.Encoder()
+_decoder = msgspec.msgpack.Decoder(_State)

@@ -1,0 +1,1 @@
+"""How likely a call succeeds, which option is best, and how good these statements were."""
