@@ -74,9 +74,9 @@ class Answers:
     def explain_route(self, tool: str, params: Mapping[str, Any] | None = None) -> dict[str, Any]:
         """Which house should call a tool: house, confidence (None if unknown), samples, reasoning."""
         learner = self.learner
-        leader = learner.estimates.routes.get(tool)
+        leader = learner.choices.routes.get(tool)
         broken = learner.broken().get(tool, frozenset())
-        choice = None if leader is None else learner.estimates.route(leader, broken)
+        choice = None if leader is None else learner.choices.route(leader, broken)
         if choice is None or not choice.evaluated:
             n = 0 if choice is None else choice.total
             reasoning = (
@@ -108,8 +108,8 @@ class Answers:
 
     def explain_model(self, task_type: str) -> dict[str, Any]:
         """Which model should do a type of task: model (None if unknown), success, samples, reasoning."""
-        leader = self.learner.estimates.models.get(task_type)
-        choice = None if leader is None else self.learner.estimates.model(leader)
+        leader = self.learner.choices.models.get(task_type)
+        choice = None if leader is None else self.learner.choices.model(leader)
         if choice is None or not choice.evaluated:
             n = 0 if choice is None else choice.total
             reasoning = f"not evaluated: {n} of {self.settings.choice.minimum} calls needed"
@@ -161,7 +161,7 @@ class Answers:
                 "opened": breaker.opened,
                 "blocks": _why_closed(breaker.state, evidence.value, self.settings.breaker.open_at),
             }
-        if key in self.learner.estimates.routes:
+        if key in self.learner.choices.routes:
             return {"key": key, **self.explain_route(key)}
         raise KeyError(key)
 

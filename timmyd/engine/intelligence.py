@@ -305,7 +305,7 @@ class IntelligenceEngine(Answers):
             life_s=settings.publish.life_s,
             mode=settings.publish.mode,
             policies=values,
-            models=learner.estimates.published_models(),
+            models=learner.choices.published_models(),
             routes=learner.routes(),
             breaker_rule={
                 "open_at": settings.breaker.open_at,

@@ -6,6 +6,7 @@ No file, no clock, no SQL: the engine feeds it and keeps its bytes.
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
+from functools import partial
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -17,6 +18,7 @@ from timmyd.core.judging.judgement import Judgement
 from timmyd.core.judging.rules.base import Observation
 from timmyd.core.judging.rules.knobs import Change
 from timmyd.core.model import AdaptationEvent, Execution, iso
+from timmyd.engine.choices import Choices
 from timmyd.engine.estimates import FRESH_S, REJECTED, Estimates
 from timmyd.house.breaker import BreakerRule, Breakers
 from timmyd.house.circuit import CLOSED, HALF_OPEN, OPEN
@@ -67,9 +69,12 @@ class Learner:
         )
         self.estimates = Estimates(
             saved.get("estimates"),
+            zone=None if settings.clock.zone == "system" else ZoneInfo(settings.clock.zone),
+        )
+        self.choices = Choices(
+            saved.get("choices"),
             exploration=settings.choice.exploration,
             minimum=settings.choice.minimum,
-            zone=None if settings.clock.zone == "system" else ZoneInfo(settings.clock.zone),
             houses=[house.name for house in settings.houses],
             models=settings.prices,
         )
@@ -84,6 +89,7 @@ class Learner:
             "judgement": self.judgement.dump(),
             "breakers": json.dumps(self.breakers.to_dict()).encode(),
             "estimates": self.estimates.dump(),
+            "choices": self.choices.dump(),
             "fallbacks": msgspec.msgpack.encode(self._fallbacks),
             "learner_day": str(self._day).encode(),
         }
@@ -94,7 +100,7 @@ class Learner:
         """Take executions and ends of turns in, in event order."""
         self._routes = None
         ordered = sorted(executions, key=lambda execution: (execution.at, execution.id))
-        self.estimates.learn(ordered, now=now)
+        self.choices.learn(self.estimates.learn(ordered, now=now))
         fresh = [execution for execution in ordered if now - execution.at <= FRESH_S]
         observations = [self._observation(execution) for execution in fresh]
         observations.extend(
@@ -156,7 +162,7 @@ class Learner:
 
     def _note_fallbacks(self, now: float) -> None:
         value = self.judgement.values().get(FALLBACK_KEY)
-        if value is None or len(self.estimates.houses) <= 1:
+        if value is None or len(self.choices.houses) <= 1:
             return
         trials = {trial.policy: trial for trial in self.judgement.trials()}
         trial = trials.get(FALLBACK_KEY)
@@ -219,7 +225,7 @@ class Learner:
     def routes(self) -> dict[str, dict[str, Any]]:
         """The best house of each tool, as it is published; settled with each tick."""
         if self._routes is None:
-            self._routes = self.estimates.published_routes(self.broken())
+            self._routes = self.choices.published_routes(self.broken())
         return self._routes
 
     def broken(self) -> dict[str, frozenset[str]]:
@@ -238,17 +244,8 @@ class Learner:
 
 def _judgement(settings: Settings, saved: bytes | None) -> Judgement:
     evidence = settings.evidence
-    if saved is None:
-        return Judgement(
-            settings.rules,
-            settings.policies,
-            limit_runs=float(evidence.limit_runs),
-            cluster_idle_s=evidence.cluster_idle_s,
-            cluster_size=evidence.cluster_size,
-            cluster_age_s=evidence.cluster_age_s,
-        )
-    return Judgement.load(
-        saved,
+    begin = Judgement if saved is None else partial(Judgement.load, saved)
+    return begin(
         settings.rules,
         settings.policies,
         limit_runs=float(evidence.limit_runs),
