@@ -1,6 +1,7 @@
 """`timmyd import`: what it takes, what it knew, what it could not read; stopped and run again."""
 
 import json
+import os
 import shutil
 import sqlite3
 from collections.abc import Callable
@@ -38,6 +39,8 @@ def make_home(folder: Path, case: str, *, database: bool = True) -> Path:
     (sessions / "sessions.json").write_text("{}")
     if database:
         shutil.copy(CORPUS / case / "state.db", folder / "state.db")
+    for path in folder.rglob("*"):
+        os.utime(path, (NOW - 60.0, NOW - 60.0))
     return folder
 
 
@@ -71,6 +74,16 @@ def test_a_second_run_takes_nothing(tmp_path: Path) -> None:
     first = run(store, home)
     again = run(store, home)
     assert (first.executions, again.executions) == (20, 0)
+    assert counts(store) == truth("c04_rotate_manual")
+
+
+def test_files_of_a_time_ahead_of_the_clock_end_like_others(tmp_path: Path) -> None:
+    home = make_home(tmp_path / "home", "c04_rotate_manual")
+    for path in home.rglob("*"):
+        os.utime(path, (NOW + 86_400.0, NOW + 86_400.0))
+    store = open_store()
+    assert run(store, home).executions == 20
+    assert run(store, home / "state.db").executions == 0
     assert counts(store) == truth("c04_rotate_manual")
 
 

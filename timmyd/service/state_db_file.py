@@ -47,7 +47,8 @@ class StateDb:
 
     Attributes:
         home: The root that its session ids are unique within, `home_key` its name.
-        seen: How it lay there when it was last read to the end.
+        read_as: How it lay there when it was last read to the end.
+        seen: The same, once it is sure that no write of that moment was missed.
         more: It was not read to its end yet.
     """
 
@@ -64,6 +65,7 @@ class StateDb:
         self.key = os.fsencode(self.path)
         self.directory: Directory | None = None
         self.cursor: Cursor | None = None
+        self.read_as: Found | None = None
         self.seen: Found | None = None
         self.more = False
         self.due_at = 0.0
@@ -159,7 +161,7 @@ def finding_of(file: StateDb) -> Finding:
     else:
         code, words = "ok", "is read to its end"
     cursor = file.cursor or Cursor()
-    changed_at = None if file.seen is None else written_at(file.seen)
+    changed_at = None if file.read_as is None else written_at(file.read_as)
     return Finding(
         file.path, file.house, code, words, file.schema, cursor.last_id, file.highest_id, changed_at
     )

@@ -213,12 +213,14 @@ class StateDbs:
         if chunk.restarted is not None:
             self.restarts += 1
             self.log.event("session_rewritten", file=str(file.path), reason=chunk.restarted)
-        settled = self.clock() - written_at(found) > _CLOCK_GRAIN_S
+        # within a grain of the file system's clock another write would not show: look once more
+        settled = found == file.read_as or not _is_written_at(found, self.clock())
         file.cursor = chunk.cursor
         file.more = chunk.more
-        # within a grain of the file system's clock another write would not show: look once more
+        file.read_as = None if chunk.more else found
         file.seen = found if settled and not chunk.more else None
-        file.due_at = now if chunk.more else now + self._settle_s
+        pause_s = self._settle_s if settled else max(self._settle_s, _CLOCK_GRAIN_S)
+        file.due_at = now if chunk.more else now + pause_s
         file.changed_at = now
         file.trouble = None
         file.schema, file.is_newer = chunk.schema.version, chunk.schema.is_newer
@@ -267,6 +269,15 @@ class StateDbs:
     def findings(self) -> list[Finding]:
         """How it stands with each database."""
         return [finding_of(file) for file in self.files.values()]
+
+
+def _is_written_at(found: Found, now: float) -> bool:
+    """Whether a write at this moment might leave the times of the files as they are.
+
+    Only nearness counts, never the order: times may lie ahead of the clock, by any amount.
+    """
+    looks = [found.file] if found.wal is None else [found.file, found.wal]
+    return any(abs(now - look[3] / 1e9) <= _CLOCK_GRAIN_S for look in looks)
 
 
 def _ledger_row(file: StateDb, found: Found | None, now: float, cursor: bytes | None) -> FileRow:

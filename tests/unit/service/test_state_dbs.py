@@ -1,8 +1,11 @@
 """Following the databases of homes and profiles: found, looked at cheaply, read in pieces, told of."""
 
+import json
 import os
 import shutil
 import sqlite3
+import subprocess
+import sys
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -30,11 +33,13 @@ class Daemon:
     """The part of the daemon that follows databases, without its loop."""
 
     def __init__(self, *places: Place, store: PatternDatabase | None = None) -> None:
-        self.store = store or PatternDatabase(":memory:", clock=lambda: NOW)
+        self.now = NOW
+        self.reads = 0
+        self.store = store or PatternDatabase(":memory:", clock=lambda: self.now)
         self.events: list[dict[str, Any]] = []
         self.dbs = StateDbs(
             places, self.store, ROWS, log=captured(self.events), metrics=Metrics("test"),
-            clock=lambda: NOW, settle_s=0.0,
+            clock=lambda: self.now, settle_s=0.0,
         )  # fmt: skip
 
     def settle(self) -> int:
@@ -46,6 +51,7 @@ class Daemon:
                 file.due_at = 0.0
             step = self.dbs.look()
             total += step.executions
+            self.reads += step.files
             if not step.files and not self.dbs.backlog:
                 return total
         raise AssertionError("it never ends")
@@ -84,6 +90,73 @@ def test_nothing_is_opened_when_nothing_changed(tmp_path: Path) -> None:
     assert daemon.settle() == 0
     assert path.stat().st_atime_ns == before
     assert daemon.codes() == {tmp_path.name: "ok"}
+    daemon.dbs.close()
+
+
+YEAR_S = 365 * 86_400.0
+
+
+WRITE_AND_DIE = """
+import json, os, sqlite3, sys
+connection = sqlite3.connect(sys.argv[1], isolation_level=None)
+connection.execute("PRAGMA journal_mode=WAL")
+for text in sys.argv[2:]:
+    connection.execute(
+        "INSERT INTO messages (session_id, role, content, tool_calls, tool_call_id, tool_name, timestamp)"
+        " SELECT max(session_id), ?, ?, ?, ?, ?, ? FROM messages", json.loads(text)
+    )
+os._exit(0)
+"""
+
+
+def write_and_die(path: Path, *messages: list[object]) -> None:
+    """As an agent that is killed: what it wrote stays in the `-wal`."""
+    texts = [json.dumps(message) for message in messages]
+    subprocess.run([sys.executable, "-c", WRITE_AND_DIE, path, *texts], check=True)
+
+
+def one_call(name: str) -> tuple[list[object], list[object]]:
+    call = {"id": name, "type": "function", "function": {"name": name, "arguments": "{}"}}
+    asked: list[object] = ["assistant", "", json.dumps([call]), None, None, NOW - 30.0]
+    answered: list[object] = ["tool", "{}", None, name, name, NOW - 29.0]
+    return asked, answered
+
+
+@pytest.mark.parametrize("ahead_s", [-0.01, 0.0, 0.01, 1.0, 86_400.0, YEAR_S, 30 * YEAR_S])
+@pytest.mark.parametrize("name", ["state.db", "state.db-wal"])
+def test_times_ahead_of_the_clock_cost_one_look_more_and_no_change_is_missed(
+    tmp_path: Path, ahead_s: float, name: str
+) -> None:
+    path = put(CASE, tmp_path)
+    write_and_die(path, *one_call("first"))
+    daemon = Daemon(Place(tmp_path))
+
+    def dated() -> None:
+        for file in ("state.db", "state.db-wal"):
+            at = NOW + ahead_s if file == name else NOW - 60.0
+            os.utime(tmp_path / file, (at, at))
+
+    dated()
+    assert daemon.settle() == 21
+    reads = daemon.reads
+    assert reads <= 2
+    assert daemon.settle() == 0
+    assert daemon.reads == reads
+    write_and_die(path, *one_call("second"))
+    dated()  # the times stand still: its size alone shows the change
+    assert daemon.settle() == 1
+    daemon.dbs.close()
+
+
+def test_a_clock_that_is_set_back_leaves_what_was_read_as_it_is(tmp_path: Path) -> None:
+    put(CASE, tmp_path)
+    daemon = Daemon(Place(tmp_path))
+    assert daemon.settle() == 20
+    for now in (NOW - 86_400.0, 300.0, NOW + YEAR_S):
+        daemon.now = now
+        reads = daemon.reads
+        assert daemon.settle() == 0
+        assert daemon.reads == reads
     daemon.dbs.close()
 
 
