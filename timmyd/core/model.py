@@ -6,6 +6,8 @@ from typing import Any, Literal, NamedTuple
 
 import msgspec
 
+from timmyd.core.ownership import UNKNOWN
+
 Source = Literal["telemetry", "state_db", "snapshot", "session"]
 
 SOURCE_NAMES: tuple[Source, ...] = ("telemetry", "state_db", "snapshot", "session")
@@ -113,6 +115,7 @@ class Execution(msgspec.Struct, kw_only=True, gc=False):
         id: Row id in the database; grows in the order of first sight.
         at: When it ran, Unix seconds UTC; `at_approximate` where that was inferred.
         session: Database id of the lineage that it belongs to.
+        owner: Whose house it is; what binds and who pools is decided by owner (law 8).
         signature: First 16 hex digits of the hash of its arguments.
         shape: Short, safe, human-readable form of the call.
         outcome: One of the seven words of CONTRACT §1, with the `rule` that said so.
@@ -126,6 +129,7 @@ class Execution(msgspec.Struct, kw_only=True, gc=False):
     at_approximate: bool = False
     session: int = 0
     house: str
+    owner: str = UNKNOWN
     tool: str
     signature: str
     shape: str

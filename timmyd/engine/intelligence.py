@@ -21,7 +21,7 @@ from timmyd.errors import SessionError
 from timmyd.house.breaker import BreakerKey
 from timmyd.sources import session as plain
 from timmyd.store.batch import Batch
-from timmyd.store.database import PatternDatabase, execution_from
+from timmyd.store.database import PatternDatabase, execution_from, owned
 
 EVIDENCE_SLICE = 5_000
 """Executions, by id, that one tick looks at."""
@@ -148,7 +148,7 @@ class IntelligenceEngine(Answers):
             return sum(self._record(batch, data, now) for data in executions)
 
     def _record(self, batch: Batch, data: Mapping[str, Any], now: float) -> bool:
-        execution = execution_from(data, 0, now=now)
+        execution = owned(execution_from(data, 0, now=now), batch, now=now)
         session_id = data.get("session_id")
         lineage = 0
         if session_id is not None:

@@ -38,7 +38,7 @@ def backup(source: Path, target: Path, *, progress: Progress = lambda _done, _al
     if target.exists() and target.samefile(source):
         raise StoreError(str(target), "a database is no backup of itself", hint="name another file")
     fresh = target.with_name(f".{target.name}.new")
-    with closing(connect_read_only(str(source))) as connection:
+    with closing(connect_read_only(str(source), any_version=True)) as connection:
         _copy(connection, fresh, progress)
     try:
         fresh.replace(target)
@@ -76,7 +76,7 @@ def restore(
         target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     except OSError as error:
         raise StoreError(str(target), f"its folder cannot be made: {error.strerror}") from error
-    with closing(connect_read_only(str(source))) as connection:
+    with closing(connect_read_only(str(source), any_version=True)) as connection:
         _copy(connection, fresh, progress)
     _own(fresh, target)
     try:
@@ -97,7 +97,7 @@ def check_backup(path: Path) -> int:
     name = str(path)
     if not path.is_file():
         raise StoreError(name, "there is no such file")
-    with closing(connect_read_only(name)) as connection, guarded(name):
+    with closing(connect_read_only(name, any_version=True)) as connection, guarded(name):
         version = current_version(connection, name)
         if version == 0:
             raise StoreError(name, "it is empty")
@@ -119,7 +119,7 @@ def check(path: Path) -> tuple[int, list[str]]:
         StoreError: It is missing or cannot be opened at all.
     """
     name = str(path)
-    with closing(connect_read_only(name)) as connection, guarded(name):
+    with closing(connect_read_only(name, any_version=True)) as connection, guarded(name):
         version = current_version(connection, name)
         rows = [str(row[0]) for row in connection.execute("PRAGMA integrity_check(20)")]
     return version, [] if rows == ["ok"] else rows
@@ -131,7 +131,7 @@ def quick_check(path: Path) -> list[str]:
     Raises:
         StoreError: It is missing or cannot be opened at all.
     """
-    with closing(connect_read_only(str(path))) as connection, guarded(str(path)):
+    with closing(connect_read_only(str(path), any_version=True)) as connection, guarded(str(path)):
         return _quick_check(connection)
 
 

@@ -9,6 +9,7 @@ from timmyd.core.counting.register import Register
 from timmyd.core.model import Execution
 from timmyd.house.outcome import RATED
 from timmyd.store import statements
+from timmyd.store.owners import settle_house
 from timmyd.store.registers import KeptRegisters
 from timmyd.store.rollups import Fold
 from timmyd.store.rows import (
@@ -56,6 +57,7 @@ class Batch:
         self._combos_added: list[tuple[str, ...]] = []
         self._combos_used: dict[int, tuple[str, ...]] = {}
         self._names: dict[str, int] = {}
+        self._houses: dict[tuple[str, str], str] = {}
         self._fold = Fold()
         self._requests: dict[tuple[int, str, str], list[float]] = {}
         self._rows: list[tuple[object, ...]] = []
@@ -234,9 +236,18 @@ class Batch:
                 "SELECT id FROM combos WHERE (house, tool, shape, model, task) = (?, ?, ?, ?, ?)"
             )
             found = int(self._connection.execute(query, parts).fetchone()[0])
+            self._connection.execute("INSERT OR IGNORE INTO houses (name) VALUES (?)", parts[:1])
             self._combos[parts] = found
             self._combos_added.append(parts)
         return found
+
+    def house_for(self, claimed: str, owner: str, *, now: float) -> str:
+        """The house of an owner who claims to be `claimed`; it is theirs from now on."""
+        name = self._houses.get((claimed, owner))
+        if name is None:
+            name = settle_house(self._connection, claimed, owner, None, now=now).name
+            self._houses[claimed, owner] = name
+        return name
 
     def name(self, text: str) -> int:
         """The id of an interned string; bytes of a path that are no UTF-8 are escaped."""

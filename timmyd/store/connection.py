@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from timmyd.errors import StoreError
-from timmyd.store.schema import current_version, migrate
+from timmyd.store.schema import check_version, current_version, migrate
 
 MEMORY = ":memory:"
 _BUSY = frozenset({sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED})
@@ -78,8 +78,12 @@ def connect(path: str, *, now: float, progress: Callable[[int], None]) -> sqlite
     return connection
 
 
-def connect_read_only(path: str) -> sqlite3.Connection:
+def connect_read_only(path: str, *, any_version: bool = False) -> sqlite3.Connection:
     """Open an existing database for a command that only looks.
+
+    Args:
+        path: Where it is.
+        any_version: Its tables are only copied or checked, so an older or newer schema will do.
 
     Raises:
         StoreError: It is missing, damaged or of another schema.
@@ -91,8 +95,11 @@ def connect_read_only(path: str) -> sqlite3.Connection:
         connection = sqlite3.connect(uri, uri=True, timeout=_BUSY_TIMEOUT_S, isolation_level=None)
         try:
             connection.execute("PRAGMA query_only = ON")
-            if not current_version(connection, path) and path != MEMORY:
+            version = current_version(connection, path)
+            if not version and path != MEMORY:
                 raise StoreError(path, "it is empty", hint="start `timmyd run` first")
+            if not any_version and path != MEMORY:
+                check_version(version, path)
         except BaseException:
             connection.close()
             raise

@@ -10,13 +10,16 @@ from typing import Any
 
 from timmyd.clock import Clock, now as wall_clock
 from timmyd.core.model import AdaptationEvent, Execution, ExecutionPattern, ModelPerformance, iso
+from timmyd.core.ownership import UNKNOWN
 from timmyd.core.tasks import TaskTable
 from timmyd.errors import StoreError
+from timmyd.house.keys import FALLBACK_HOUSE
 from timmyd.house.outcome import OUTCOMES
 from timmyd.house.shape import shape as shape_of, signature as signature_of
 from timmyd.store import queries, upkeep
 from timmyd.store.batch import Batch, FileRow, KeptRegisters, read_execution, signature_key
 from timmyd.store.connection import MEMORY, connect, connect_read_only, guarded
+from timmyd.store.owners import Owners
 
 DAY_S = 86_400.0
 _TASKS = TaskTable.default()
@@ -61,6 +64,7 @@ class PatternDatabase:
             self._connection = connect_read_only(self.path)
         else:
             self._connection = connect(self.path, now=clock(), progress=progress)
+        self.owners = Owners(reading=self._reading, writing=self._transaction)
         self._identity = _identity(self.path)
 
     def check_in_place(self) -> None:
@@ -131,11 +135,12 @@ class PatternDatabase:
         """Count one execution given as a plain dict, the original's verb; returns its id.
 
         Args:
-            data: tool; params or shape; house, model, task_type; success or outcome; latency_ms,
-                confidence, tokens_in, tokens_out, cost, error_type, at, policy, followed.
+            data: tool; params or shape; house, owner, model, task_type; success or outcome;
+                latency_ms, confidence, tokens_in, tokens_out, cost, error_type, at, policy, followed.
         """
         with self.batch() as batch:
-            execution = execution_from(data, batch.new_execution(), now=self.clock())
+            now = self.clock()
+            execution = owned(execution_from(data, batch.new_execution(), now=now), batch, now=now)
             batch.add(execution)
         return execution.id
 
@@ -426,7 +431,8 @@ def execution_from(data: Mapping[str, Any], execution_id: int, *, now: float) ->
     return Execution(
         id=execution_id,
         at=now if at is None else min(float(at), now),
-        house=str(data.get("house") or "timmy"),
+        house=str(data.get("house") or FALLBACK_HOUSE),
+        owner=str(data.get("owner") or UNKNOWN),
         tool=tool,
         signature=signature_of({"shape": shape} if params is None else params),
         shape=str(shape),
@@ -444,6 +450,13 @@ def execution_from(data: Mapping[str, Any], execution_id: int, *, now: float) ->
         policy=data.get("policy"),
         followed=data.get("followed"),
     )
+
+
+def owned(execution: Execution, batch: Batch, *, now: float) -> Execution:
+    """An execution in the house of its owner, if it says whose it is (law 8)."""
+    if execution.owner != UNKNOWN:
+        execution.house = batch.house_for(execution.house, execution.owner, now=now)
+    return execution
 
 
 def _identity(path: str) -> tuple[int, int] | None:

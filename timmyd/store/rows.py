@@ -114,9 +114,9 @@ def insert_executions(connection: sqlite3.Connection, rows: Iterable[tuple[Any, 
 
 EXECUTION_COLUMNS = """e.id, e.at, e.lineage, c.house, c.tool, c.shape, c.model, c.task,
     e.signature, e.outcome, r.name, t.name, e.source, e.flags, e.latency_ms, e.confidence,
-    e.tokens_in, e.tokens_out, e.cost, e.policy"""
+    e.tokens_in, e.tokens_out, e.cost, e.policy, coalesce(o.owner, 'unknown')"""
 EXECUTION_TABLES = """executions e JOIN combos c ON c.id = e.combo JOIN names r ON r.id = e.rule
-    LEFT JOIN names t ON t.id = e.error_type"""
+    LEFT JOIN names t ON t.id = e.error_type LEFT JOIN houses o ON o.name = c.house"""
 
 
 def read_execution(connection: sqlite3.Connection, execution_id: int) -> Execution | None:
@@ -131,7 +131,7 @@ def read_execution(connection: sqlite3.Connection, execution_id: int) -> Executi
 def to_execution(row: tuple[Any, ...]) -> Execution:
     """An `Execution` from a row of `EXECUTION_COLUMNS`."""
     (id_, at, lineage, house, tool, shape, model, task, signature, outcome, rule, error_type,
-     source, flags, latency_ms, confidence, tokens_in, tokens_out, cost, policy) = row  # fmt: skip
+     source, flags, latency_ms, confidence, tokens_in, tokens_out, cost, policy, owner) = row  # fmt: skip
     bits = int(flags)
     number = int(signature)
     return Execution(
@@ -140,6 +140,7 @@ def to_execution(row: tuple[Any, ...]) -> Execution:
         at_approximate=bool(bits & APPROXIMATE),
         session=lineage,
         house=house,
+        owner=owner,
         tool=tool,
         signature=f"{number & ((_SIGN << 1) - 1):016x}",
         shape=shape,

@@ -76,9 +76,21 @@ _V1 = (
     "CREATE TABLE state (key TEXT PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID",
 )
 
+_V2 = (
+    # A house belongs to one owner; until its home is seen again nobody is known to own it.
+    """CREATE TABLE houses (
+        name TEXT PRIMARY KEY, owner TEXT NOT NULL DEFAULT 'unknown', uid INTEGER, claimed TEXT,
+        first_seen REAL, state TEXT NOT NULL DEFAULT 'active') WITHOUT ROWID""",
+    """INSERT INTO houses (name, first_seen) SELECT c.house, min(h.hour) * 3600.0
+        FROM combos c LEFT JOIN hours h ON h.combo = c.id GROUP BY c.house""",
+    "CREATE INDEX houses_by_claim ON houses (claimed, owner)",
+    """INSERT OR IGNORE INTO houses (name) SELECT house FROM lineages UNION SELECT house FROM requests
+        UNION SELECT house FROM turns""",
+)
+
 _RECORD = "CREATE TABLE IF NOT EXISTS migrations (version INTEGER PRIMARY KEY, at REAL NOT NULL)"
 
-MIGRATIONS: tuple[tuple[str, ...], ...] = (_V1,)
+MIGRATIONS: tuple[tuple[str, ...], ...] = (_V1, _V2)
 """Append only: entry n brings version n to n + 1. Never edit one that was released."""
 
 VERSION = len(MIGRATIONS)
@@ -100,11 +112,7 @@ def migrate(
     """
     version = current_version(connection, path)
     if version > VERSION:
-        raise StoreError(
-            path,
-            f"its schema is version {version}, this timmyd knows up to {VERSION}",
-            hint="install the newer timmyd again, or restore a backup made by this one",
-        )
+        check_version(version, path)
     for number in range(version, VERSION):
         progress(number + 1)
         connection.execute("BEGIN IMMEDIATE")
@@ -119,6 +127,27 @@ def migrate(
             if connection.in_transaction:  # SQLite itself undoes it where the disk is full
                 connection.execute("ROLLBACK")
             raise
+
+
+def check_version(version: int, path: str) -> None:
+    """Raise unless a database of this schema version can be read as it is.
+
+    Raises:
+        StoreError: It is newer, or must be brought up to date first.
+    """
+    if version > VERSION:
+        raise StoreError(
+            path,
+            f"its schema is version {version}, this timmyd knows up to {VERSION}",
+            hint="install the newer timmyd again, or restore a backup made by this one:"
+            " timmyd db restore FILE",
+        )
+    if version < VERSION:
+        raise StoreError(
+            path,
+            f"its schema is version {version}, this timmyd reads {VERSION}",
+            hint="start the daemon of this version once; it brings the database up to date",
+        )
 
 
 def current_version(connection: sqlite3.Connection, path: str) -> int:
