@@ -8,7 +8,9 @@ from zoneinfo import ZoneInfo
 import msgspec
 
 from timmyd.config import Settings
-from timmyd.core.counting.register import Placement, Register, hash_text
+from timmyd.core.counting.identity import hash_text
+from timmyd.core.counting.register import Register
+from timmyd.core.counting.walk import Placement, place
 from timmyd.core.model import Call, Execution, Session
 from timmyd.core.tasks import TaskTable
 from timmyd.engine.facts import Describer, clean_model, judge_result, loads_result
@@ -111,7 +113,8 @@ class Ingest:
         lineage, file = self._lineage(batch, origin, shown)
         register = batch.register(lineage)
         written_at = min(shown.updated_at or origin.written_at, origin.now)
-        placed = register.place(
+        placed = place(
+            register,
             shown,
             file=file,
             facts=self.describe.key,

@@ -5,8 +5,8 @@ from typing import Final, NamedTuple
 
 import msgspec
 
-from timmyd.core.counting.identity import ANSWERED, hash_text, key_of
-from timmyd.core.counting.row_memory import STATE_DB, RowMemory
+from timmyd.core.counting.identity import ANSWERED, STATE_DB, TELEMETRY, hash_text, key_of
+from timmyd.core.counting.row_memory import RowMemory
 from timmyd.core.counting.row_thread import Arrival, Asked, Resolved, Thread
 from timmyd.core.model import Call, Execution, Facts
 from timmyd.engine.facts import clean_model
@@ -24,7 +24,6 @@ HORIZON_S: Final = 400 * DAY_S
 
 _RAN: Final = frozenset({"ok", "error", "timeout"})
 _LEAST_LATENCY_S: Final = 1e-4
-_TELEMETRY: Final = 0
 
 
 class TakenRows(NamedTuple):
@@ -232,7 +231,7 @@ class _Flow:
         if waiting is None:
             return
         known = view.memory.known(waiting.execution)
-        if known is None or known.best == _TELEMETRY:
+        if known is None or known.best == TELEMETRY:
             return
         if waiting.copy and known.flags & ANSWERED:
             return

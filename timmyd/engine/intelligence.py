@@ -7,7 +7,7 @@ import msgspec
 
 from timmyd.clock import Clock, now as wall_clock
 from timmyd.config import Settings
-from timmyd.core.counting.register import ANSWERED, hash_text, rank
+from timmyd.core.counting.identity import ANSWERED, TELEMETRY, hash_text
 from timmyd.core.document import PolicyDocument, build
 from timmyd.core.model import AdaptationEvent, iso
 from timmyd.engine.asking import Answers
@@ -33,7 +33,6 @@ LOG_MOST = 60
 """Steps after which the whole state is written again."""
 
 _GIVEN_HOME = "given"
-_TELEMETRY = rank("telemetry")
 
 
 class Step(msgspec.Struct, kw_only=True, omit_defaults=True):
@@ -168,7 +167,7 @@ class IntelligenceEngine(Answers):
                 facts = facts_key(execution.tool, execution.signature)
                 execution.id = batch.new_execution()
                 register.add(
-                    key, facts, execution.id, rank=_TELEMETRY, seen_at=execution.at, flags=ANSWERED
+                    key, facts, execution.id, rank=TELEMETRY, seen_at=execution.at, flags=ANSWERED
                 )
                 batch.touch(lineage, now)
         if not execution.id:

@@ -3,7 +3,14 @@
 import msgspec
 import xxhash
 
-from timmyd.core.counting.identity import ANSWERED, INNER, hash_text, key_of, never_repeats, rank
+from timmyd.core.counting.identity import (
+    ANSWERED,
+    INNER,
+    TELEMETRY,
+    hash_text,
+    key_of,
+    never_repeats,
+)
 from timmyd.core.counting.register import Register
 from timmyd.core.model import Execution
 from timmyd.core.tasks import TaskTable
@@ -15,7 +22,6 @@ from timmyd.sources.messages import Content
 from timmyd.store.batch import Batch, Request, Turn
 
 _PROOF_BYTES = 256
-_TELEMETRY = rank("telemetry")
 
 
 class LineIngest:
@@ -90,20 +96,20 @@ class LineIngest:
         index = None
         if not line.inner:
             began = at - (line.latency_ms or 0.0) / 1000.0
-            index = register.meet(key, facts, rank=_TELEMETRY, ran_at=began)
+            index = register.meet(key, facts, rank=TELEMETRY, began_at=began)
         execution = self._from_line(origin, lineage, line, at)
         if index is None:
             execution = msgspec.structs.replace(execution, id=batch.new_execution())
             flags = ANSWERED | (INNER if line.inner else 0)
-            register.add(key, facts, execution.id, rank=_TELEMETRY, seen_at=at, flags=flags)
+            register.add(key, facts, execution.id, rank=TELEMETRY, seen_at=at, flags=flags)
             batch.add(execution)
             if not line.inner:
                 self._mark(batch, origin, lineage, line)
             return True
         known = register.known[index]
-        known.shown_by |= 1 << _TELEMETRY
+        known.shown_by |= 1 << TELEMETRY
         known.flags |= ANSWERED
-        known.best = _TELEMETRY
+        known.best = TELEMETRY
         before = batch.execution(known.execution)
         if before is not None:
             batch.amend(keep_known(msgspec.structs.replace(execution, id=known.execution), before))

@@ -13,7 +13,7 @@ from typing import Final, NamedTuple
 import msgspec
 
 from timmyd.clock import monotonic
-from timmyd.core.counting.register import hash_text
+from timmyd.core.counting.identity import hash_text
 from timmyd.errors import SessionError
 from timmyd.sources.state_db_open import (
     Found,

@@ -5,7 +5,7 @@ import re
 import msgspec
 import xxhash
 
-from timmyd.core.model import SOURCE_NAMES, Call, Source
+from timmyd.core.model import SOURCE_NAMES, Call
 
 ANSWERED = 1
 INNER = 2
@@ -19,7 +19,14 @@ _DIGIT = re.compile(r"[0-9]")
 _TRUNCATED = "...[truncated]"
 _CORRUPTED = "tool call arguments were corrupted"
 _MARK_WITHIN = 200
-_RANKS = {name: rank for rank, name in enumerate(SOURCE_NAMES)}
+RANKS = {name: rank for rank, name in enumerate(SOURCE_NAMES)}
+"""The place of each source in the order of CONTRACT §1; 0 is the best."""
+
+TELEMETRY = RANKS["telemetry"]
+STATE_DB = RANKS["state_db"]
+
+CLOCK_SLACK_S = 0.25
+"""Two sources may note the same moment so far apart, in seconds."""
 
 
 def hash_text(text: str) -> int:
@@ -69,11 +76,6 @@ def is_damaged(call: Call) -> bool:
     return (isinstance(arguments, str) and _TRUNCATED in arguments) or (
         isinstance(content, str) and _CORRUPTED in content[:_MARK_WITHIN]
     )
-
-
-def rank(source: Source) -> int:
-    """The place of a source in the order of CONTRACT §1; 0 is the best."""
-    return _RANKS[source]
 
 
 class Known(msgspec.Struct, array_like=True, gc=False):

@@ -7,41 +7,15 @@ older version and growing again are all the same simple look-up, in any order an
 """
 
 from bisect import bisect_right
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from itertools import islice
 from operator import itemgetter
 from typing import Any
 
 import msgspec
 
-from timmyd.core.counting.identity import (
-    ANSWERED,
-    INNER,
-    Known,
-    hash_text,
-    key_of,
-    link,
-    never_repeats,
-    rank,
-)
-from timmyd.core.counting.walk import Placed, Placement, Walk
-from timmyd.core.model import Call, Session
-
-__all__ = [
-    "ANSWERED",
-    "INNER",
-    "Known",
-    "Placed",
-    "Placement",
-    "Register",
-    "hash_text",
-    "key_of",
-    "link",
-    "never_repeats",
-    "rank",
-]
-
-_CLOCK_SLACK_S = 0.25
+from timmyd.core.counting.identity import ANSWERED, CLOCK_SLACK_S, INNER, STATE_DB, Known
+from timmyd.core.model import Call
 
 
 class _State(msgspec.Struct, array_like=True, gc=False):
@@ -86,51 +60,6 @@ class Register:
         )
 
     # ---------------------------------------------------------------- documents
-    def place(
-        self,
-        session: Session,
-        *,
-        file: int,
-        facts: Callable[[Call], int],
-        new_execution: Callable[[], int],
-        seen_at: float,
-    ) -> Placed:
-        """Decide for every call of a document whether it is new, known, or known without a result.
-
-        Args:
-            session: What the document shows.
-            file: Hash of the document's session id: where its path starts.
-            facts: Hash of a call's tool and arguments, canonical; asked only where needed.
-            new_execution: Gives the row id of a call that is counted now.
-            seen_at: When this version was written, Unix seconds.
-
-        Returns:
-            The calls that need work, in order (calls that are settled are left out), and the
-            session's checkpoint with its identity chain filled in.
-        """
-        walk = Walk(
-            self, session, file=file, facts=facts, new_execution=new_execution, seen_at=seen_at
-        )
-        checkpoint = session.checkpoint
-        settled = -1 if checkpoint is None else checkpoint.calls
-        chain = walk.chain if settled == len(walk.path) else None
-        positions = range(len(session.calls))
-        if checkpoint is None and not self.known:
-            self.notice_repeats(session.calls)
-            walk.enter_all()
-            positions = range(0)
-        for position in positions:
-            walk.step(position)
-            if len(walk.path) == settled:
-                chain = walk.chain
-        before = self._paths.pop(file, [])
-        went_back = before[: len(walk.path)] == walk.path
-        self._paths[file] = before if went_back else walk.path
-        if checkpoint is not None and chain is not None:
-            checkpoint = msgspec.structs.replace(checkpoint, chain=chain)
-            return Placed(walk.placements, checkpoint)
-        return Placed(walk.placements, None)
-
     def notice_repeats(self, calls: Sequence[Call]) -> bool:
         """Whether ids repeat in this lineage; once seen, it stands."""
         if not self._repeats:
@@ -141,6 +70,11 @@ class Register:
     def path(self, file: int) -> list[int]:
         """The calls that the last version of the document showed, as indices."""
         return self._paths.get(file, [])
+
+    def show(self, file: int, path: list[int]) -> None:
+        """Note what a version of the document showed; an older version takes nothing from the path."""
+        before = self._paths.pop(file, [])
+        self._paths[file] = before if before[: len(path)] == path else path
 
     def newest_paths(self, most: int) -> list[list[int]]:
         """The paths of the documents, that of the one read last first."""
@@ -194,21 +128,20 @@ class Register:
         facts: int,
         *,
         rank: int,
-        not_after: float | None = None,
-        ran_at: float | None = None,
+        began_at: float | None = None,
+        ended_by: float | None = None,
     ) -> int | None:
         """The known call that another source showed and that this sighting is, if there is one.
 
         Sources meet call by call: on the id, then on tool and arguments, in order, each call once.
-        What was over before the sighting's call began, and what ended after the sighting was
-        written, is another call.
+        What was over before the sighting's call began, and what ran after it had ended, is another.
 
         Args:
             key: Hash of the id, 0 for none.
             facts: Hash of tool and arguments.
             rank: The source that has the sighting.
-            not_after: When the document that shows the call was written, Unix seconds.
-            ran_at: When the call began, Unix seconds, if the source knows.
+            began_at: When the call began, Unix seconds, if that is known and its id may repeat.
+            ended_by: When it was over at the latest, Unix seconds, if that is known.
         """
         bit = 1 << rank
         same_key = self.with_key(key)
@@ -217,10 +150,11 @@ class Register:
             known = self.known[index]
             if known.shown_by & bit or known.flags & INNER:
                 continue
-            if not_after is not None and known.seen_at > not_after + _CLOCK_SLACK_S:
+            ran = known.seen_at if known.best <= STATE_DB else None
+            if ran is not None and ended_by is not None and ran > ended_by + CLOCK_SLACK_S:
                 continue
-            over = known.flags & ANSWERED and ran_at is not None
-            if over and known.seen_at < (ran_at or 0.0) - _CLOCK_SLACK_S:
+            over = known.flags & ANSWERED and began_at is not None
+            if over and known.seen_at < (began_at or 0.0) - CLOCK_SLACK_S:
                 continue
             if known.facts == facts:
                 return index

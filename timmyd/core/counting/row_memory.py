@@ -13,18 +13,22 @@ from typing import Any, Final
 
 import msgspec
 
-from timmyd.core.counting.identity import ANSWERED, INNER, hash_text, never_repeats, rank
-from timmyd.core.counting.register import Known, Register
+from timmyd.core.counting.identity import (
+    CLOCK_SLACK_S,
+    INNER,
+    STATE_DB,
+    Known,
+    hash_text,
+    never_repeats,
+)
+from timmyd.core.counting.register import Register
 from timmyd.core.counting.row_thread import Arrival, Ask, Asked, Resolved, Thread
 
-STATE_DB: Final = rank("state_db")
-_TELEMETRY: Final = rank("telemetry")
 _BIT: Final = 1 << STATE_DB
 
 _BULK_S: Final = 5e-6
 _COPY_GAP_S: Final = 0.05
 _COPY_RUN_GAP_S: Final = 2.0
-_CLOCK_SLACK_S: Final = 0.25
 _TRUNCATED: Final = "...[truncated]"
 
 
@@ -219,27 +223,15 @@ class RowMemory:
                 yield identity, ask
 
     def _meet(self, call: Asked, arrival: Arrival, *, copied: bool) -> int | None:
-        """The call that only other sources have shown and that this request is, if there is one.
-
-        What was over before the request, and what telemetry saw run after its result, is another.
-        """
-        same = self.register.with_key(call.key)
-        if not same:
-            return None
+        """The call that only other sources have shown and that this request is, if there is one."""
         by_id = never_repeats(call.call_id) and not self._marks.get("repeats")
-        loose = None
-        for index in same:
-            known = self.register.known[index]
-            if known.shown_by & _BIT or known.flags & INNER:
-                continue
-            if _ran_later(known, arrival):
-                continue
-            if not by_id and not copied and _was_over(known, arrival):
-                continue
-            if known.facts == call.facts:
-                return index
-            loose = index
-        return loose if call.key and len(same) == 1 else None
+        return self.register.meet(
+            call.key,
+            call.facts,
+            rank=STATE_DB,
+            began_at=None if by_id or copied else arrival.at,
+            ended_by=arrival.ended_at,
+        )
 
 
 def _is_bulk(thread: Thread, arrival: Arrival) -> bool:
@@ -253,19 +245,6 @@ def _is_bulk(thread: Thread, arrival: Arrival) -> bool:
 
 def _may_copy(ask: Ask, arrival: Arrival, gap: float, *, next_in_line: bool) -> bool:
     began = arrival.continues_at
-    if began is None or ask.at > began + _CLOCK_SLACK_S or ask.session == arrival.session:
+    if began is None or ask.at > began + CLOCK_SLACK_S or ask.session == arrival.session:
         return False
     return gap <= (_COPY_RUN_GAP_S if next_in_line and arrival.branched else _COPY_GAP_S)
-
-
-def _was_over(known: Known, arrival: Arrival) -> bool:
-    return bool(known.flags & ANSWERED) and known.seen_at < arrival.at - _CLOCK_SLACK_S
-
-
-def _ran_later(known: Known, arrival: Arrival) -> bool:
-    ended_at = arrival.ended_at
-    return (
-        known.best == _TELEMETRY
-        and ended_at is not None
-        and known.seen_at > ended_at + _CLOCK_SLACK_S
-    )

@@ -7,27 +7,24 @@ order: copies are unbroken runs of known calls, at the places where Hermes puts 
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from typing import TYPE_CHECKING
 
 import msgspec
 
 from timmyd.core.counting.identity import (
     ANSWERED,
+    CLOCK_SLACK_S,
     INNER,
+    RANKS,
     Known,
     is_damaged,
     key_of,
     link,
     never_repeats,
-    rank,
 )
 from timmyd.core.counting.overlap import Token, common_start, overlap
+from timmyd.core.counting.register import Register
 from timmyd.core.model import Call, Checkpoint, Session
 
-if TYPE_CHECKING:
-    from timmyd.core.counting.register import Register
-
-_CLOCK_SLACK_S = 0.25
 _MOST_PATHS = 16
 
 
@@ -51,10 +48,55 @@ class Placement(msgspec.Struct, gc=False):
 
 
 class Placed(msgspec.Struct, frozen=True):
-    """What `Register.place` decided."""
+    """What `place` decided.
+
+    Attributes:
+        placements: The calls that need work, in order; calls that are settled are left out.
+        checkpoint: The session's own with its identity chain filled in.
+    """
 
     placements: list[Placement]
     checkpoint: Checkpoint | None
+
+
+def place(
+    register: Register,
+    session: Session,
+    *,
+    file: int,
+    facts: Callable[[Call], int],
+    new_execution: Callable[[], int],
+    seen_at: float,
+) -> Placed:
+    """Decide for every call of a document whether it is new, known, or known without a result.
+
+    Args:
+        register: What is known of the lineage; learns what the document shows.
+        session: What the document shows.
+        file: Hash of the document's session id: where its path starts.
+        facts: Hash of a call's tool and arguments, canonical; asked only where needed.
+        new_execution: Gives the row id of a call that is counted now.
+        seen_at: When this version was written, Unix seconds.
+    """
+    walk = Walk(
+        register, session, file=file, facts=facts, new_execution=new_execution, seen_at=seen_at
+    )
+    checkpoint = session.checkpoint
+    settled = -1 if checkpoint is None else checkpoint.calls
+    chain = walk.chain if settled == len(walk.path) else None
+    positions = range(len(session.calls))
+    if checkpoint is None and not register.known:
+        register.notice_repeats(session.calls)
+        walk.enter_all()
+        positions = range(0)
+    for position in positions:
+        walk.step(position)
+        if len(walk.path) == settled:
+            chain = walk.chain
+    register.show(file, walk.path)
+    if checkpoint is None or chain is None:
+        return Placed(walk.placements, None)
+    return Placed(walk.placements, msgspec.structs.replace(checkpoint, chain=chain))
 
 
 class Walk:
@@ -62,7 +104,7 @@ class Walk:
 
     def __init__(
         self,
-        register: "Register",
+        register: Register,
         session: Session,
         *,
         file: int,
@@ -76,7 +118,7 @@ class Walk:
         self.facts = facts
         self.new_execution = new_execution
         self.seen_at = seen_at
-        self.rank = rank(session.source)
+        self.rank = RANKS[session.source]
         self.chain = file if start is None else start.chain
         before = register.path(file)
         self.path = before[: start.calls] if start is not None else []
@@ -151,7 +193,7 @@ class Walk:
         key = key_of(call.call_id)
         facts = self.facts(call)
         if register.with_key(key) and key in self._foreign_keys():
-            index = register.meet(key, facts, rank=self.rank, not_after=self.seen_at)
+            index = register.meet(key, facts, rank=self.rank, ended_by=self.seen_at)
             if index is not None:
                 return index
         index = register.add(key, facts, self.new_execution(), rank=self.rank, seen_at=self.seen_at)
@@ -201,7 +243,7 @@ class Walk:
         if not self._before or (call.compacted and not self._compacted):
             return True
         newest = self.register.known[self._before[-1]].seen_at
-        return call.at is not None and call.at < newest - _CLOCK_SLACK_S
+        return call.at is not None and call.at < newest - CLOCK_SLACK_S
 
     def _shown_later(self, calls: Sequence[Call]) -> list[int]:
         """Copies where a file grew before another one repeated it, and is read after that one.
@@ -222,7 +264,7 @@ class Walk:
                 found = path[last - end : last]
                 result = [*[-1] * (len(calls) - end), *found]
             oldest = min((self.register.known[index].seen_at for index in found), default=0.0)
-            if found and oldest >= self.seen_at - _CLOCK_SLACK_S:
+            if found and oldest >= self.seen_at - CLOCK_SLACK_S:
                 return result
         return []
 

@@ -6,8 +6,9 @@ import msgspec
 import pytest
 from hypothesis import given, strategies as st
 
-from timmyd.core.counting.identity import hash_text, never_repeats
-from timmyd.core.counting.register import ANSWERED, INNER, Placed, Register, key_of, rank
+from timmyd.core.counting.identity import ANSWERED, INNER, RANKS, hash_text, key_of, never_repeats
+from timmyd.core.counting.register import Register
+from timmyd.core.counting.walk import Placed, place
 from timmyd.core.model import Call, Session, Source
 
 NOW = 1_795_381_822.0
@@ -35,7 +36,8 @@ class Lineage:
 
     def show(self, session: Session, *, file: int = 7, seen_at: float = NOW) -> Placed:
         self.register = Register(self.register.dump())
-        return self.register.place(
+        return place(
+            self.register,
             session,
             file=file,
             facts=facts,
@@ -90,17 +92,17 @@ def test_a_better_source_takes_a_call_over_once_and_a_worse_one_never() -> None:
 
     assert (placement.new, placement.better) == (False, True)
     assert lineage.show(version(CALLS[0], source="session")).placements == []
-    assert lineage.register.known[0].best == rank("snapshot")
+    assert lineage.register.known[0].best == RANKS["snapshot"]
 
 
 def add(register: Register, key: int, *, source: Source = "telemetry", flags: int = ANSWERED) -> int:  # fmt: skip
-    return register.add(key, 11, 1, rank=rank(source), seen_at=NOW, flags=flags)
+    return register.add(key, 11, 1, rank=RANKS[source], seen_at=NOW, flags=flags)
 
 
 def test_sources_meet_on_id_and_facts_each_call_once() -> None:
     register = Register()
     first, second = add(register, 5), add(register, 5)
-    snapshot = rank("snapshot")
+    snapshot = RANKS["snapshot"]
 
     assert register.meet(5, 11, rank=snapshot) == first
     register.known[first].shown_by |= 1 << snapshot
@@ -131,10 +133,10 @@ def test_what_was_over_before_or_ended_after_is_another_call() -> None:
     register = Register()
     add(register, 5)
 
-    assert register.meet(5, 11, rank=2, not_after=NOW - 1.0) is None
-    assert register.meet(5, 11, rank=2, not_after=NOW - 0.1) == 0
-    assert register.meet(5, 11, rank=2, ran_at=NOW + 1.0) is None
-    assert register.meet(5, 11, rank=2, ran_at=NOW + 0.1) == 0
+    assert register.meet(5, 11, rank=2, ended_by=NOW - 1.0) is None
+    assert register.meet(5, 11, rank=2, ended_by=NOW - 0.1) == 0
+    assert register.meet(5, 11, rank=2, began_at=NOW + 1.0) is None
+    assert register.meet(5, 11, rank=2, began_at=NOW + 0.1) == 0
 
 
 def test_calls_made_inside_another_meet_nothing() -> None:
