@@ -1,6 +1,6 @@
 """IntelligenceEngine: the verbs of the system. It reads, asks the core, and records the answer."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence, Set
 from typing import Any
 
 import msgspec
@@ -97,8 +97,7 @@ class IntelligenceEngine(Answers):
         self.revision = int(states.get("revision", b"0"))
         self._data_through = _float(states.get("data_through"))
         self._status = states.get("status", b"{}")
-        for step in msgspec.json.decode(states.get("log", b"[]"), type=list[Step]):
-            self._go_over(step)
+        self._go_over_again(msgspec.json.decode(states.get("log", b"[]"), type=list[Step]))
 
     def use(self, settings: Settings) -> None:
         """Work under other settings from now on; what was learned stays."""
@@ -205,15 +204,27 @@ class IntelligenceEngine(Answers):
             decided=not self.behind,
         )
         events.extend(self._go_over(step))
+        # what was answered before this tick covered it has served as evidence with its answer
+        used = [*late, *self.database.answered_between(step.after, step.upto)]
         whole = bool(orders) or len(self._log) >= LOG_MOST or self._unsaved >= EVIDENCE_SLICE
         numbers = self.database.decide(
-            events, self._states(whole=whole), at=now, used=late, orders=orders
+            events, self._states(whole=whole), at=now, used=used, orders=orders
         )
         for event, number in zip(events, numbers, strict=True):
             event.id = number
         return events
 
-    def _go_over(self, step: "Step") -> list[AdaptationEvent]:
+    def _go_over_again(self, steps: Sequence[Step]) -> None:
+        """After a restart: what was answered after a step had covered it was unanswered in that step."""
+        later = set(self.database.answered_between(0, steps[-1].upto)) if steps else set()
+        unanswered: list[set[int]] = []
+        for step in reversed(steps):
+            unanswered.append(set(later))
+            later.update(step.late)
+        for step in steps:
+            self._go_over(step, unanswered.pop())
+
+    def _go_over(self, step: Step, unanswered: Set[int] = frozenset()) -> list[AdaptationEvent]:
         """Take in what a step covers and decide; going over the same step again gives the same.
 
         So the state, which grows with what was learned, need not be written at every tick: after a
@@ -226,6 +237,9 @@ class IntelligenceEngine(Answers):
         executions = self.database.executions_between(
             step.after, step.upto, since=step.now - FRESH_S, older_most=HISTORY_MOST // 4
         )
+        for execution in executions:
+            if execution.id in unanswered:
+                execution.outcome = "unknown"
         late = [e for e in map(self.database.execution, step.late) if e is not None]
         turns = self.database.turns_between(step.turn_after, step.turn_upto)
         self._mark, self._turn_mark = step.upto, step.turn_upto

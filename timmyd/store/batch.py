@@ -36,6 +36,8 @@ __all__ = [
     "signature_key",
 ]
 
+_LEARNED = RATED | {"rejected"}
+
 
 class Batch:
     """An open write transaction. What it holds is folded in memory and written by `commit`.
@@ -181,7 +183,7 @@ class Batch:
         self._connection.execute("DELETE FROM executions WHERE id = ?", (execution.id,))
         insert_executions(self._connection, (row,))
         self._fold.add((row,))
-        if before.outcome not in RATED and execution.outcome in RATED:
+        if before.outcome not in _LEARNED and execution.outcome in _LEARNED:
             self._connection.execute("INSERT OR IGNORE INTO answered VALUES (?)", (execution.id,))
         return True
 

@@ -339,6 +339,11 @@ class PatternDatabase:
         with self._reading() as connection:
             return queries.answered_late(connection, up_to, limit)
 
+    def answered_between(self, after: int, upto: int) -> list[int]:
+        """The same with ids in (after, upto]: what a tick that covers them takes with its answer."""
+        with self._reading() as connection:
+            return queries.answered_between(connection, after, upto)
+
     def request_totals(self, since: float) -> list[tuple[int, str, str, int, int]]:
         """(hour, house, model, answered, failed) of the models' own calls since the hour of a time."""
         with self._reading() as connection:

@@ -190,6 +190,12 @@ def answered_late(connection: sqlite3.Connection, up_to: int, limit: int) -> lis
     return [row[0] for row in connection.execute(query, (up_to, limit))]
 
 
+def answered_between(connection: sqlite3.Connection, after: int, upto: int) -> list[int]:
+    """Ids of executions in (after, upto] whose outcome came after they were counted."""
+    query = "SELECT execution FROM answered WHERE execution > ? AND execution <= ?"
+    return [row[0] for row in connection.execute(query, (after, upto))]
+
+
 def turns_between(connection: sqlite3.Connection, after: int, upto: int) -> list[TurnRow]:
     """Ends of turns with ids in (after, upto], by id."""
     query = """SELECT id, at, lineage, house, completed, interrupted, policy FROM turns
