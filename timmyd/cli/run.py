@@ -89,6 +89,8 @@ def main(words: Sequence[str]) -> int:
         database = _open(found, notifier, log)
         try:
             engine = IntelligenceEngine(database, settings=found.settings)
+            if engine.learner.settled:
+                log.event("learning_settled", detail=_settled(engine))
             daemon = Daemon(
                 found.settings,
                 where,
@@ -124,6 +126,12 @@ def _open(found: Context, notifier: Notifier, log: EventLogger) -> PatternDataba
     except StoreError:
         log.release()
         raise
+
+
+def _settled(engine: IntelligenceEngine) -> str:
+    return "; ".join(
+        f"{part} of form {form}: {fate}" for part, form, fate in engine.learner.settled
+    )
 
 
 def _show(summary: Summary, policy: Path, *, as_json: bool) -> None:

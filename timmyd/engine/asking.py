@@ -206,6 +206,7 @@ class Answers:
                 for bin_ in scores.calibration
             ],
             "samples": scores.samples,
+            "since": iso(self.learner.estimates.scored_since),
         }
 
     def get_intelligence_report(self) -> dict[str, Any]:

@@ -33,7 +33,7 @@ class Choices:
         houses: Iterable[str] = (),
         models: Iterable[str] = (),
     ) -> None:
-        """Go on from what `dump` gave; what cannot be read is learned afresh.
+        """Go on from what `dump` gave.
 
         Args:
             saved: The result of `dump`, None at first.
@@ -41,6 +41,9 @@ class Choices:
             minimum: With fewer rated calls nothing is chosen.
             houses: Houses that may be chosen before they were seen at work.
             models: The same for models.
+
+        Raises:
+            msgspec.MsgspecError: The bytes are none of these; start afresh.
         """
         self._exploration = exploration
         self._minimum = minimum
@@ -64,12 +67,9 @@ class Choices:
                 leader.know(self.houses)
 
     def _load(self, data: bytes) -> None:
-        try:
-            saved = msgspec.msgpack.decode(data, type=_Saved)
-            self.models = {name: self._leader(raw) for name, raw in saved.models.items()}
-            self.routes = {name: self._leader(raw) for name, raw in saved.routes.items()}
-        except msgspec.MsgspecError:
-            return
+        saved = msgspec.msgpack.decode(data, type=_Saved)
+        self.models = {name: self._leader(raw) for name, raw in saved.models.items()}
+        self.routes = {name: self._leader(raw) for name, raw in saved.routes.items()}
         self.houses, self.model_calls = saved.houses, saved.model_calls
 
     def _leader(self, saved: bytes | None) -> Leader:

@@ -37,17 +37,21 @@ class _Saved(msgspec.Struct):
     pairs: dict[str, int]
     shapes: dict[str, int]
     history_left: int
+    scored_since: float | None = None
 
 
 class Estimates:
     """Predictor and scores over one stream of executions."""
 
     def __init__(self, saved: bytes | None = None, *, zone: tzinfo | None = None) -> None:
-        """Go on from what `dump` gave; what cannot be read is learned afresh.
+        """Go on from what `dump` gave.
 
         Args:
             saved: The result of `dump`, None at first.
             zone: In which hours of the day are meant; None for the machine's own.
+
+        Raises:
+            msgspec.MsgspecError: The bytes are none of these; start afresh.
         """
         self._zone = zone
         self.predictor = Predictor()
@@ -55,19 +59,18 @@ class Estimates:
         self.pairs: dict[str, int] = {}
         self.shapes: dict[str, int] = {}
         self._history_left = HISTORY_MOST
+        self.scored_since: float | None = None
         self._predictions: dict[str, dict[str, dict[str, Any]]] | None = None
         if saved is not None:
             self._load(saved)
 
     def _load(self, data: bytes) -> None:
-        try:
-            saved = msgspec.msgpack.decode(data, type=_Saved)
-            self.predictor = Predictor.load(saved.predictor)
-            self.scores = Prequential.load(saved.scores)
-        except msgspec.MsgspecError:
-            return
+        saved = msgspec.msgpack.decode(data, type=_Saved)
+        self.predictor = Predictor.load(saved.predictor)
+        self.scores = Prequential.load(saved.scores)
         self.pairs, self.shapes = saved.pairs, saved.shapes
         self._history_left = saved.history_left
+        self.scored_since = saved.scored_since
 
     def dump(self) -> bytes:
         """The whole state; going on from it gives the same bytes as not having stopped."""
@@ -78,26 +81,33 @@ class Estimates:
                 self.pairs,
                 self.shapes,
                 self._history_left,
+                self.scored_since,
             )
         )
 
     # --------------------------------------------------------------------- learning
-    def learn(self, executions: Sequence[Execution], *, now: float) -> list[Execution]:
-        """Score the predictions that stood, then learn; executions in event order.
-
-        Returns:
-            Those that were learned from: what is rated, within the budgets.
-        """
+    def select(self, executions: Sequence[Execution], *, now: float) -> list[Execution]:
+        """Those to learn from: what is rated, within the budgets; executions in event order."""
         chosen = [e for e in executions if self._wanted(e, now)]
         if len(chosen) > SLICE_MOST:
             every = len(chosen) // SLICE_MOST + 1
             chosen = [e for e in chosen if (e.session or e.id) % every == 0]
-        self._score(e for e in chosen if now - e.at <= FRESH_S)
+        return chosen
+
+    def learn(self, chosen: Sequence[Execution], *, now: float, scored: bool = True) -> None:
+        """Score the predictions that stood, then learn.
+
+        Args:
+            chosen: By `select`, in event order.
+            now: Unix seconds.
+            scored: False where no prediction stood: these are learned again.
+        """
+        if scored:
+            self._score([e for e in chosen if now - e.at <= FRESH_S], now)
         for execution in chosen:
             self._learn(execution)
         if chosen:
             self._predictions = None
-        return chosen
 
     def _wanted(self, execution: Execution, now: float) -> bool:
         if execution.outcome not in RATED and execution.outcome != REJECTED:
@@ -107,7 +117,7 @@ class Estimates:
         self._history_left -= 1
         return self._history_left >= 0
 
-    def _score(self, executions: Iterable[Execution]) -> None:
+    def _score(self, executions: Iterable[Execution], now: float) -> None:
         sessions: dict[int, list[tuple[float, float, bool]]] = {}
         reference = self.scores.reference
         for execution in executions:
@@ -118,6 +128,8 @@ class Estimates:
                     sessions.setdefault(execution.session or -execution.id, []).append(row)
         for rows in sessions.values():
             self.scores.add(rows)
+        if sessions and self.scored_since is None:
+            self.scored_since = now
 
     def _predict(self, execution: Execution) -> Prediction:
         return self.predictor.predict(

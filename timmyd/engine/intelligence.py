@@ -9,15 +9,19 @@ from timmyd.clock import Clock, now as wall_clock
 from timmyd.config import Settings
 from timmyd.core.counting.identity import ANSWERED, TELEMETRY, hash_text
 from timmyd.core.document import PolicyDocument, build
+from timmyd.core.judging.judgement import StateError
 from timmyd.core.model import AdaptationEvent, iso
 from timmyd.engine.asking import Answers
 from timmyd.engine.estimates import FRESH_S, HISTORY_MOST
+from timmyd.engine.events import event_of, trials_of
 from timmyd.engine.facts import facts_key
+from timmyd.engine.formats import check_formats
 from timmyd.engine.ingest import Ingest
 from timmyd.engine.intake import Origin
-from timmyd.engine.learning import Learner, event_of, trials_of
-from timmyd.engine.requests import RECENT_S, RequestRow, Requests
-from timmyd.errors import SessionError
+from timmyd.engine.learning import Learner
+from timmyd.engine.requests import RECENT_S, Requests
+from timmyd.engine.steps import Step, load_steps
+from timmyd.errors import SessionError, StoreError
 from timmyd.house.breaker import BreakerKey
 from timmyd.sources import session as plain
 from timmyd.store.batch import Batch
@@ -26,6 +30,9 @@ from timmyd.store.database import PatternDatabase, execution_from, owned
 EVIDENCE_SLICE = 5_000
 """Executions, by id, that one tick looks at."""
 
+REBUILD_SLICE = 2_000
+"""Executions, by id, that one tick learns again where a part is rebuilt."""
+
 LATE_SLICE = 1_000
 """Late answers and ends of turns that one tick takes in at most."""
 
@@ -33,29 +40,6 @@ LOG_MOST = 60
 """Steps after which the whole state is written again."""
 
 _GIVEN_HOME = "given"
-
-
-class Step(msgspec.Struct, kw_only=True, omit_defaults=True):
-    """One tick, or one publication, as what it covered: enough to go over it again.
-
-    Attributes:
-        now: Unix seconds.
-        after: Executions with greater ids were new, up to `upto`.
-        late: Executions that were answered after they had been looked at.
-        requests: Calls of models since the last step: hour, house, model, answered, failed.
-        decided: Nothing was left for another tick, so rules and breakers decided.
-        published: The revision that went out; then nothing else of the step counts.
-    """
-
-    now: float
-    after: int = 0
-    upto: int = 0
-    turn_after: int = 0
-    turn_upto: int = 0
-    late: list[int] = []
-    requests: list[RequestRow] = []
-    decided: bool = False
-    published: int | None = None
 
 
 class IntelligenceEngine(Answers):
@@ -87,8 +71,9 @@ class IntelligenceEngine(Answers):
         self.clock = clock
         self.behind = False
         self._unsaved = 0
+        self._is_settled = True
         states = self.database.states()
-        self.learner = Learner(self.settings, states)
+        self.learner = self._load(states)
         self._log: list[Step] = []
         self._ingest = Ingest.of(self.settings)
         self._mark = int(states.get("mark", b"0"))
@@ -97,7 +82,25 @@ class IntelligenceEngine(Answers):
         self.revision = int(states.get("revision", b"0"))
         self._data_through = _float(states.get("data_through"))
         self._status = states.get("status", b"{}")
-        self._go_over_again(msgspec.json.decode(states.get("log", b"[]"), type=list[Step]))
+        # what the loading itself has changed is told by the next tick, not lost in what was told
+        notices = self.learner.judgement.take_notices()
+        self._go_over_again(load_steps(states.get("log")))
+        self.learner.judgement.note(notices)
+
+    def _load(self, states: Mapping[str, bytes]) -> Learner:
+        path = self.database.path
+        check_formats(states, path)
+        try:
+            learner = Learner(self.settings, states)
+        except StateError as error:
+            raise StoreError(
+                path,
+                f"what it has learned ({error.part}) cannot be read",
+                hint="restore a backup: timmyd db restore FILE; or move the database away and"
+                " import the history again",
+            ) from error
+        self._is_settled = not learner.settled
+        return learner
 
     def use(self, settings: Settings) -> None:
         """Work under other settings from now on; what was learned stays."""
@@ -192,7 +195,10 @@ class IntelligenceEngine(Answers):
         upto = min(last, self._mark + EVIDENCE_SLICE)
         late = self.database.answered_late(self._mark, LATE_SLICE)
         turn_upto = self.database.last_turn_id(self._turn_mark, LATE_SLICE)
-        self.behind = upto < last or len(late) == LATE_SLICE
+        is_behind = upto < last or len(late) == LATE_SLICE
+        again, rebuild = 0, self.learner.rebuild
+        if rebuild.parts and len(late) < LATE_SLICE:
+            again = min(max(upto, self._mark), rebuild.upto + REBUILD_SLICE)
         step = Step(
             now=now,
             after=self._mark,
@@ -201,12 +207,15 @@ class IntelligenceEngine(Answers):
             turn_upto=turn_upto,
             late=late,
             requests=self._requests.since(self.database.request_totals(now - RECENT_S)),
-            decided=not self.behind,
+            decided=not is_behind,
+            again=again,
         )
         events.extend(self._go_over(step))
+        self.behind = is_behind or bool(self.learner.rebuild.parts)
         # what was answered before this tick covered it has served as evidence with its answer
         used = [*late, *self.database.answered_between(step.after, step.upto)]
-        whole = bool(orders) or len(self._log) >= LOG_MOST or self._unsaved >= EVIDENCE_SLICE
+        is_much = len(self._log) >= LOG_MOST or self._unsaved >= EVIDENCE_SLICE
+        whole = bool(orders) or is_much or not self._is_settled
         numbers = self.database.decide(
             events, self._states(whole=whole), at=now, used=used, orders=orders
         )
@@ -248,8 +257,20 @@ class IntelligenceEngine(Answers):
         if newest is not None:
             self._data_through = max(newest, self._data_through or newest)
         self.learner.observe([*executions, *late], turns, now=step.now)
+        if step.again:
+            self._learn_again(step, unanswered)
         self.learner.observe_requests(self._requests.take(step.requests), now=step.now)
         return self.learner.tick(step.now) if step.decided else []
+
+    def _learn_again(self, step: Step, unanswered: Set[int]) -> None:
+        """Take the next rows into what is rebuilt."""
+        rows = self.database.executions_between(
+            self.learner.rebuild.upto, step.again, since=0.0, older_most=0
+        )
+        rows = [execution for execution in rows if execution.id not in unanswered]
+        self._unsaved += len(rows)
+        done = step.again >= self._mark
+        self.learner.learn_again(rows, upto=step.again, done=done, now=step.now)
 
     def save(self) -> None:
         """Write the whole state, as before an orderly end."""
@@ -261,6 +282,7 @@ class IntelligenceEngine(Answers):
         if whole:
             self._log.clear()
             self._unsaved = 0
+            self._is_settled = True
             states |= self.learner.dump()
             states["mark"] = str(self._mark).encode()
             states["turn_mark"] = str(self._turn_mark).encode()

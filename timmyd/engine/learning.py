@@ -4,28 +4,36 @@ No file, no clock, no SQL: the engine feeds it and keeps its bytes.
 """
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
-from typing import Any
+from typing import Any, TypeVar
 from zoneinfo import ZoneInfo
 
 import msgspec
 
 from timmyd.config import Settings
-from timmyd.core.judging.fallbacks import KEY as FALLBACK_KEY, Fallbacks
-from timmyd.core.judging.judgement import Judgement
+from timmyd.core.judging.fallbacks import KEY as FALLBACK_KEY
 from timmyd.core.judging.rules.base import Observation
-from timmyd.core.judging.rules.knobs import Change
 from timmyd.core.model import AdaptationEvent, Execution, iso
 from timmyd.engine.choices import Choices
 from timmyd.engine.estimates import FRESH_S, REJECTED, Estimates
+from timmyd.engine.events import event_of
+from timmyd.engine.formats import FATES, FORMATS, Settled, dump_formats, settled
+from timmyd.engine.loading import (
+    Rebuild,
+    begin_anew,
+    load_breakers,
+    load_fallbacks,
+    load_judgement,
+    rebuild_of,
+)
 from timmyd.house.breaker import BreakerRule, Breakers
 from timmyd.house.circuit import CLOSED, HALF_OPEN, OPEN
 from timmyd.house.obey import HELD_BACK
 from timmyd.house.outcome import RATED
 from timmyd.store.queries import TurnRow
 
+_T = TypeVar("_T")
 _DAY_S = 86_400.0
 _BREAKERS_KEPT_S = 30 * _DAY_S
 _ONE_SESSION_S = 300.0
@@ -55,42 +63,66 @@ class Learner:
 
         Args:
             settings: The settings in force.
-            saved: The result of `dump`, empty at first.
+            saved: The result of `dump`, also of an earlier version, empty at first. Its key `mark`
+                is the id of the last execution that was observed.
+
+        Raises:
+            StateError: What must not be lost cannot be read.
         """
         self.settings = settings
-        self.judgement = _judgement(settings, saved.get("judgement"))
-        raw = saved.get("breakers")
+        self.settled = settled(saved)
+        self.judgement = load_judgement(settings, saved)
         self.breakers = Breakers.from_dict(
-            None if raw is None else json.loads(raw),
+            load_breakers(saved),
             breaker_rule(settings),
             most_open=settings.breaker.most_open,
             opens_alone=False,
             seed="daemon",
         )
-        self.estimates = Estimates(
-            saved.get("estimates"),
-            zone=None if settings.clock.zone == "system" else ZoneInfo(settings.clock.zone),
+        self.rebuild = rebuild_of(saved)
+        older = {part for part, _, _ in self.settled}
+        self.estimates = self._part(
+            "estimates",
+            partial(
+                Estimates,
+                zone=None if settings.clock.zone == "system" else ZoneInfo(settings.clock.zone),
+            ),
+            {} if "estimates" in older else saved,
         )
-        self.choices = Choices(
-            saved.get("choices"),
-            exploration=settings.choice.exploration,
-            minimum=settings.choice.minimum,
-            houses=[house.name for house in settings.houses],
-            models=settings.prices,
+        self.choices = self._part(
+            "choices",
+            partial(
+                Choices,
+                exploration=settings.choice.exploration,
+                minimum=settings.choice.minimum,
+                houses=[house.name for house in settings.houses],
+                models=settings.prices,
+            ),
+            {} if "choices" in older else saved,
         )
-        self._fallbacks = _fallbacks(saved.get("fallbacks"))
+        self._fallbacks = load_fallbacks({} if "fallbacks" in older else saved)
         self._routes: dict[str, dict[str, Any]] | None = None
         self._states = _states(self.breakers)
         self._day = int(saved.get("learner_day", b"0"))
 
+    def _part(self, part: str, new: Callable[[bytes | None], _T], saved: Mapping[str, bytes]) -> _T:
+        """A part that can be learned from the rows again, where it cannot be read."""
+        try:
+            return new(saved.get(part))
+        except msgspec.MsgspecError:
+            self.settled.append(Settled(part, FORMATS[part], FATES[part]))
+            self.rebuild = begin_anew(self.rebuild, [part], saved)
+            return new(None)
+
     def dump(self) -> dict[str, bytes]:
         """All that a restart needs."""
-        return {
+        return dump_formats() | {
             "judgement": self.judgement.dump(),
             "breakers": json.dumps(self.breakers.to_dict()).encode(),
             "estimates": self.estimates.dump(),
             "choices": self.choices.dump(),
             "fallbacks": msgspec.msgpack.encode(self._fallbacks),
+            "rebuild": msgspec.json.encode(self.rebuild),
             "learner_day": str(self._day).encode(),
         }
 
@@ -100,7 +132,13 @@ class Learner:
         """Take executions and ends of turns in, in event order."""
         self._routes = None
         ordered = sorted(executions, key=lambda execution: (execution.at, execution.id))
-        self.choices.learn(self.estimates.learn(ordered, now=now))
+        chosen, rebuild = self.estimates.select(ordered, now=now), self.rebuild
+        self.estimates.learn(
+            [e for e in chosen if not rebuild.has("estimates", e.id)],
+            now=now,
+            scored="estimates" not in rebuild.parts,
+        )
+        self.choices.learn([e for e in chosen if not rebuild.has("choices", e.id)])
         fresh = [execution for execution in ordered if now - execution.at <= FRESH_S]
         observations = [self._observation(execution) for execution in fresh]
         observations.extend(
@@ -117,6 +155,19 @@ class Learner:
         self.judgement.observe(observations)
         for execution in fresh:
             self._count(execution)
+
+    def learn_again(
+        self, executions: Iterable[Execution], *, upto: int, done: bool, now: float
+    ) -> None:
+        """Take the next rows, up to an id, into the parts that are rebuilt; `done`: the last ones."""
+        rated = [e for e in executions if e.outcome in RATED or e.outcome == REJECTED]
+        rated.sort(key=lambda execution: (execution.at, execution.id))
+        if "estimates" in self.rebuild.parts:
+            self.estimates.learn(rated, now=now, scored=False)
+        if "choices" in self.rebuild.parts:
+            self.choices.learn(rated)
+        self.rebuild = Rebuild() if done else Rebuild(self.rebuild.parts, upto)
+        self._routes = None
 
     def _count(self, execution: Execution) -> None:
         """Towards the breaker of its tool and of its model, which answers for calls that are none."""
@@ -242,56 +293,5 @@ class Learner:
         return {tool: frozenset(houses) for tool, houses in found.items()}
 
 
-def _judgement(settings: Settings, saved: bytes | None) -> Judgement:
-    evidence = settings.evidence
-    begin = Judgement if saved is None else partial(Judgement.load, saved)
-    return begin(
-        settings.rules,
-        settings.policies,
-        limit_runs=float(evidence.limit_runs),
-        cluster_idle_s=evidence.cluster_idle_s,
-        cluster_size=evidence.cluster_size,
-        cluster_age_s=evidence.cluster_age_s,
-    )
-
-
-def _fallbacks(saved: bytes | None) -> Fallbacks:
-    if saved is not None:
-        with suppress(msgspec.MsgspecError):
-            return msgspec.msgpack.decode(saved, type=Fallbacks)
-    return Fallbacks()
-
-
 def _states(breakers: Breakers) -> dict[tuple[str, str], tuple[str, str]]:
     return {(key.house, key.name): (breaker.state, breaker.reason) for key, breaker in breakers}
-
-
-def event_of(change: Change) -> AdaptationEvent:
-    """A change of the judgement as the event that is kept and shown."""
-    gain = change.evidence.get("gain")
-    return AdaptationEvent(
-        timestamp=iso(change.at) or "",
-        trigger=change.rule or "operator",
-        change_type=f"policy.{change.key}",
-        old_value=change.old,
-        new_value=change.new,
-        reason=change.reason,
-        expected_improvement=gain if isinstance(gain, float) else None,
-        kind=change.kind,
-        evidence=change.evidence,
-    )
-
-
-def trials_of(judgement: Judgement) -> list[dict[str, Any]]:
-    """The running trials as the policy document has them."""
-    return [
-        {
-            "policy": trial.policy,
-            "old": trial.old,
-            "new": trial.new,
-            "arm": trial.arm,
-            "since": trial.since,
-            "until": trial.until,
-        }
-        for trial in judgement.trials()
-    ]

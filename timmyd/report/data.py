@@ -46,13 +46,14 @@ class CalibrationBin(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Accuracy(msgspec.Struct, frozen=True, kw_only=True):
-    """How good predictions were, each made before its call was learned from. None: none yet."""
+    """How good predictions were since a time (ISO), each made before its call was learned from. None: none yet."""
 
     brier: float | None = None
     log_loss: float | None = None
     baseline_brier: float | None = None
     calibration: Sequence[CalibrationBin] = ()
     samples: int = 0
+    since: str | None = None
 
 
 class Ingest(msgspec.Struct, frozen=True, kw_only=True):

@@ -27,4 +27,4 @@ def accuracy_sentence(report: Report) -> str:
         skill = 1 - accuracy.brier / accuracy.baseline_brier
         side = "better" if skill >= 0 else "worse"
         text += f", {words.percent(abs(skill))} {side} than the running mean ({accuracy.baseline_brier:.3f})"
-    return text + "."
+    return text + (f", since {accuracy.since[:10]}." if accuracy.since else ".")

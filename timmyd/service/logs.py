@@ -68,6 +68,7 @@ EVENTS: Final[Mapping[str, Event]] = {
     "store_failed": Event("error", "The database refused an operation."),
     "store_recovered": Event("info", "The database takes operations again."),
     "store_migrated": Event("notice", "The database is being brought to a newer schema."),
+    "learning_settled": Event("notice", "What an older version learned is carried over or rebuilt."),
     "store_pruned": Event("debug", "Old executions were removed; their counts stay in the hours."),
     "observer_started": Event("info", "Directory events are on their way."),
     "observer_restarted": Event("warning", "The thread that gets directory events had died."),

@@ -586,6 +586,7 @@ _EVENT_OF_KIND = {
     "kept": "trial_ended",
     "taken_back": "trial_ended",
     "restored": "trial_ended",
+    "ended_by_upgrade": "trial_ended",
     "rolled_back": "adaptation_reverted",
     "breaker_opened": "breaker_opened",
     "breaker_half_opened": "breaker_half_opened",

@@ -35,6 +35,7 @@ ADAPTATION_OUTCOMES: Final = frozenset(
         "trial_started",
         "kept",
         "taken_back",
+        "ended_by_upgrade",
         "restored",
         "rolled_back",
         "observed",

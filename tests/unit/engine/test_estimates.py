@@ -1,5 +1,6 @@
 """What feeds the estimates, and what they keep."""
 
+from collections.abc import Sequence
 from datetime import UTC
 from typing import Any
 
@@ -28,8 +29,12 @@ def many(count: int, **facts: Any) -> list[Execution]:
 def fed(*batches: list[Execution]) -> Estimates:
     estimates = Estimates(zone=UTC)
     for batch in batches:
-        estimates.learn(batch, now=NOW)
+        learn(estimates, batch)
     return estimates
+
+
+def learn(estimates: Estimates, executions: Sequence[Execution]) -> None:
+    estimates.learn(estimates.select(executions, now=NOW), now=NOW)
 
 
 def learned(estimates: Estimates) -> int:
@@ -43,7 +48,7 @@ def test_history_counts_until_its_budget_is_used_and_what_is_fresh_always() -> N
     estimates = fed(*batches)
     assert learned(estimates) == HISTORY_MOST
 
-    estimates.learn(many(10, at=NOW - FRESH_S), now=NOW)
+    learn(estimates, many(10, at=NOW - FRESH_S))
     assert learned(estimates) == HISTORY_MOST + 10
 
 
@@ -52,7 +57,7 @@ def test_the_budget_of_history_is_not_given_anew_by_a_restart() -> None:
     first = fed(*[many(1_000, at=old) for _ in range(HISTORY_MOST // 1_000)])
 
     again = Estimates(first.dump(), zone=UTC)
-    again.learn(many(500, at=old), now=NOW)
+    learn(again, many(500, at=old))
 
     assert learned(again) == HISTORY_MOST
 
@@ -63,7 +68,7 @@ def test_outcomes_that_say_nothing_use_no_budget() -> None:
     estimates = fed(*[many(SLICE_MOST, at=old, outcome=outcome) for outcome in outcomes * 2])
     assert learned(estimates) == 0
 
-    estimates.learn(many(SLICE_MOST, at=old), now=NOW)
+    learn(estimates, many(SLICE_MOST, at=old))
     assert learned(estimates) == SLICE_MOST
 
 
@@ -88,7 +93,7 @@ def test_going_on_from_a_dump_is_the_same_as_not_having_stopped() -> None:
     stopped = Estimates(None, zone=UTC)
     for batch in batches:
         stopped = Estimates(stopped.dump(), zone=UTC)
-        stopped.learn(batch, now=NOW)
+        learn(stopped, batch)
 
     assert stopped.dump() == whole.dump()
     assert stopped.published_predictions() == whole.published_predictions()
@@ -117,8 +122,17 @@ def test_the_names_kept_are_bounded_whatever_names_come() -> None:
 
 
 @pytest.mark.parametrize("data", [b"", b"\xc1", b"no state", msgspec.msgpack.encode([1, 2])])
-def test_a_state_that_cannot_be_read_is_learned_afresh(data: bytes) -> None:
-    estimates = Estimates(data, zone=UTC)
-    estimates.learn(many(100), now=NOW)
+def test_a_state_that_cannot_be_read_is_refused(data: bytes) -> None:
+    with pytest.raises(msgspec.MsgspecError):
+        Estimates(data, zone=UTC)
 
-    assert learned(estimates) == 100
+
+def test_what_is_learned_again_is_not_scored_and_scores_say_since_when() -> None:
+    estimates = Estimates(None, zone=UTC)
+    estimates.learn(many(100), now=NOW, scored=False)
+    assert (estimates.accuracy(), estimates.scored_since) == (None, None)
+
+    learn(estimates, many(100))
+
+    assert estimates.accuracy() is not None
+    assert Estimates(estimates.dump(), zone=UTC).scored_since == NOW

@@ -32,7 +32,7 @@ def test_it_has_all_that_the_contract_promises(busy: Callable[..., ReportInput])
         "recent_success_rate", "previous_success_rate", "improvement", "interval", "velocity",
     }  # fmt: skip
     assert set(data["prediction_accuracy"]) == {
-        "brier", "log_loss", "baseline_brier", "calibration", "samples",
+        "brier", "log_loss", "baseline_brier", "calibration", "samples", "since",
     }  # fmt: skip
     assert set(data["ingest"]) == {
         "sessions", "executions", "duplicates", "files_failed", "files_ignored", "by_source",

@@ -9,7 +9,14 @@ from timmyd.core.judging.rules.explain import PATIENCE, explain
 from timmyd.core.judging.rules.knobs import Change, ChangeKind, Knob, TrialView, to_float, to_grid
 from timmyd.core.judging.rules.machine import Machine
 from timmyd.core.judging.rules.routes import Routes
-from timmyd.core.judging.rules.saved import State, StateError, carry_over, decode, encode
+from timmyd.core.judging.rules.saved import (
+    State,
+    StateError,
+    carry_over,
+    decode,
+    encode,
+    upgrade,
+)
 from timmyd.core.judging.rules.watch import new_watch
 from timmyd.core.judging.rules.words import guards_of, trial_figures
 
@@ -71,7 +78,7 @@ class Judgement:
         """
         state = self._state
         now = now if state.ticked_at is None else max(now, state.ticked_at)
-        changes, state.notices = state.notices, []
+        changes = self.take_notices()
         self._take_in(now)
         state.ticked_at = now
         for key in sorted(self._machine.specs):
@@ -242,11 +249,14 @@ class Judgement:
         cluster_size: int = 50,
         cluster_age_s: float = 21_600.0,
         seed: int = 0,
+        older: bool = False,
     ) -> Self:
         """Go on from a dump, under settings that may have changed since.
 
+        With `older` it is of an older form: what lasts is taken over, running trials end.
+
         Raises:
-            StateError: The bytes are no dump of this version.
+            StateError: The bytes are no dump of this form, with `older` of no form.
         """
         fresh = cls(
             rules,
@@ -257,8 +267,20 @@ class Judgement:
             cluster_age_s=cluster_age_s,
             seed=seed,
         )
-        carry_over(decode(data), fresh._state, fresh._machine.specs)
+        if older:
+            upgrade(data, fresh._state, fresh._machine.specs)
+        else:
+            carry_over(decode(data), fresh._state, fresh._machine.specs)
         return fresh
+
+    def take_notices(self) -> list[Change]:
+        """What the next `tick` would report of before it, so that it reports it no more."""
+        taken, self._state.notices = self._state.notices, []
+        return taken
+
+    def note(self, changes: Iterable[Change]) -> None:
+        """Let the next `tick` report these."""
+        self._state.notices.extend(changes)
 
 
 def _event_order(call: Observation) -> tuple[float, str, str, str, str]:

@@ -303,9 +303,36 @@ def test_a_trial_shows_the_arm_in_force_and_its_coin() -> None:
 
 
 def test_bytes_that_are_no_dump_are_refused() -> None:
-    for data in (b"", b"\xff", judge().dump().replace(b"version\x01", b"version\x63")):
-        with pytest.raises(StateError):
-            Judgement.load(data, [RULE], {KEY: SPEC})
+    for data in (b"", b"\xff", judge().dump().replace(b"ticked_at\xc0", b"ticked_at\xa0")):
+        for older in (False, True):
+            with pytest.raises(StateError):
+                Judgement.load(data, [RULE], {KEY: SPEC}, older=older)
+
+
+def test_of_an_older_form_values_and_pins_last_and_a_trial_ends() -> None:
+    house = House(judge(), helps=0.3)
+    house.live(60 * 24 * 14, until="kept")
+    kept = Judgement.load(house.judgement.dump(), [RULE], {KEY: SPEC}, older=True)
+    assert kept.values() == {KEY: 0.7}
+    house.judgement.pin(KEY, 0.75, now=60.0 * house.minute)
+    pinned = Judgement.load(house.judgement.dump(), [RULE], {KEY: SPEC}, older=True)
+    assert pinned.values() == {KEY: 0.75}
+    assert kept.explain(KEY)["rules"][0]["clusters"] == 0
+
+
+def test_an_upgrade_ends_a_running_trial_with_the_old_value_and_the_next_tick_says_so() -> None:
+    house = House(judge())
+    house.live(60 * 12, until="trial_started")
+    now = 60.0 * house.minute
+
+    again = Judgement.load(house.judgement.dump(), [RULE], {KEY: SPEC}, older=True)
+
+    assert again.trials() == []
+    assert again.values() == {KEY: 0.8}
+    (told,) = again.tick(now)
+    assert (told.kind, told.old, told.new) == ("ended_by_upgrade", 0.7, 0.8)
+    assert "upgraded" in told.reason
+    assert again.tick(now + 1.0) == []
 
 
 def test_changed_settings_are_met_a_value_follows_its_bounds_and_its_default() -> None:

@@ -21,6 +21,7 @@ ChangeKind = Literal[
     "kept",
     "taken_back",
     "restored",
+    "ended_by_upgrade",
     "observed",
     "pinned",
     "unpinned",

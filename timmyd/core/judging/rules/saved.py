@@ -6,17 +6,23 @@ from typing import Final
 import msgspec
 
 from timmyd.core.judging.rules.base import Observation, PolicySpec, RuleSpec
-from timmyd.core.judging.rules.knobs import Change, Knob, Range, range_of, to_float
+from timmyd.core.judging.rules.knobs import (
+    Change,
+    ChangeKind,
+    Knob,
+    Phase,
+    Range,
+    range_of,
+    to_float,
+)
 from timmyd.core.judging.rules.watch import Watch
-
-VERSION: Final = 1
+from timmyd.core.judging.trials import Trial
 
 
 class State(msgspec.Struct, kw_only=True):
     """All of it; bounded by rules, keys and live sessions, never by history.
 
     Attributes:
-        version: Of this layout; another one is not read.
         watches: By rule.
         knobs: By policy.
         pending: Observed since the last tick.
@@ -26,7 +32,6 @@ class State(msgspec.Struct, kw_only=True):
         revision: The last one that `values` went out under, if anybody says so.
     """
 
-    version: int = VERSION
     watches: dict[str, Watch] = {}
     knobs: dict[str, Knob] = {}
     pending: list[Observation] = []
@@ -37,10 +42,40 @@ class State(msgspec.Struct, kw_only=True):
 
 
 class StateError(ValueError):
-    """The bytes are no state of this version; begin without history."""
+    """The bytes are no state of this version."""
 
-    def __init__(self) -> None:
-        super().__init__("not a saved judgement of this version")
+    def __init__(self, part: str = "judgement") -> None:
+        self.part = part
+        super().__init__(f"not a saved {part} of this version")
+
+
+class _EndedTrial(msgspec.Struct):
+    rule: str
+    new: int
+    started_at: float
+
+
+class _LastingKnob(msgspec.Struct):
+    value: int
+    default: int
+    phase: Phase = "watch"
+    until: float = 0.0
+    changed_at: float | None = None
+    moved_by: str | None = None
+    reason: str = ""
+    pin: int | None = None
+    relax_wait: float = 1.0
+    restore_wait: float = 1.0
+    trials: int = 0
+    trial: _EndedTrial | None = None
+
+
+class _Lasting(msgspec.Struct):
+    """What every form of the state has in common, by these names: it outlives the others."""
+
+    knobs: dict[str, _LastingKnob] = {}
+    ticked_at: float | None = None
+    revision: int | None = None
 
 
 def encode(state: State) -> bytes:
@@ -52,15 +87,38 @@ def decode(data: bytes) -> State:
     """The state behind `data`.
 
     Raises:
-        StateError: It is not one, or of another version.
+        StateError: It is not one.
     """
     try:
-        state = _decoder.decode(data)
+        return _decoder.decode(data)
     except (msgspec.MsgspecError, ValueError, OverflowError) as error:
         raise StateError from error
-    if state.version != VERSION:
-        raise StateError
-    return state
+
+
+def upgrade(data: bytes, fresh: State, specs: Mapping[str, PolicySpec]) -> None:
+    """Move into `fresh` what lasts of a state of an older form: values, pins, waits.
+
+    A running trial ends with the old value in force; evidence begins anew.
+
+    Raises:
+        StateError: The bytes are no state of any form.
+    """
+    try:
+        old = msgspec.msgpack.decode(data, type=_Lasting)
+    except (msgspec.MsgspecError, ValueError, OverflowError) as error:
+        raise StateError from error
+    fresh.ticked_at, fresh.revision = old.ticked_at, old.revision
+    for key in fresh.knobs.keys() & old.knobs.keys():
+        lasting, grid = old.knobs[key], range_of(specs[key])
+        kept = {name: getattr(lasting, name) for name in lasting.__struct_fields__}
+        knob = fresh.knobs[key] = Knob(**kept | {"trial": None})
+        _fit(knob, grid)
+        if lasting.trial is not None:
+            _end_trial(
+                knob, fresh, key, specs[key], lasting.trial,
+                kind="ended_by_upgrade",
+                reason="timmyd was upgraded during the trial; the old value is in force",
+            )  # fmt: skip
 
 
 def carry_over(saved: State, fresh: State, specs: Mapping[str, PolicySpec]) -> None:
@@ -95,25 +153,46 @@ def _question(rule: RuleSpec) -> tuple[object, ...]:
 
 def _carry_knob(knob: Knob, fresh: State, key: str, spec: PolicySpec) -> None:
     grid = range_of(spec)
+    _fit(knob, grid)
+    trial = knob.trial
+    if trial is not None and (spec.pin is not None or not _still_fits(knob, fresh, grid)):
+        _end_trial(
+            knob, fresh, key, spec, trial,
+            kind="taken_back", reason="the settings changed during the trial",
+        )  # fmt: skip
+
+
+def _fit(knob: Knob, grid: Range) -> None:
+    """Within today's bounds; a value follows a default that it had not left."""
     knob.value = grid.default if knob.value == knob.default else grid.clamp(knob.value)
     knob.default = grid.default
     if knob.pin is not None:
         knob.pin = grid.clamp(knob.pin)
-    trial = knob.trial
-    if trial is not None and (spec.pin is not None or not _still_fits(knob, fresh, grid)):
-        knob.trial, knob.phase = None, "cool"
-        knob.until = knob.changed_at = fresh.ticked_at or trial.started_at
-        fresh.notices.append(
-            Change(
-                at=knob.until,
-                kind="taken_back",
-                key=key,
-                old=to_float(trial.new, spec),
-                new=to_float(knob.value, spec),
-                rule=trial.rule,
-                reason="the settings changed during the trial",
-            )
+
+
+def _end_trial(
+    knob: Knob,
+    fresh: State,
+    key: str,
+    spec: PolicySpec,
+    trial: Trial | _EndedTrial,
+    *,
+    kind: ChangeKind,
+    reason: str,
+) -> None:
+    knob.trial, knob.phase = None, "cool"
+    knob.until = knob.changed_at = fresh.ticked_at or trial.started_at
+    fresh.notices.append(
+        Change(
+            at=knob.until,
+            kind=kind,
+            key=key,
+            old=to_float(trial.new, spec),
+            new=to_float(knob.value, spec),
+            rule=trial.rule,
+            reason=reason,
         )
+    )
 
 
 def _still_fits(knob: Knob, fresh: State, grid: Range) -> bool:
