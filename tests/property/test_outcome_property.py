@@ -4,14 +4,14 @@ import re
 import msgspec
 from hypothesis import given, strategies as st
 
-from timmyd.house.outcome import OUTCOMES, RULES, judge
+from timmyd.house.outcome import OUTCOMES, RULES, Marks, judge
 
 TOOLS = st.sampled_from(
     ["terminal", "execute_code", "process", "read_file", "web_search", "mcp__lab__page", "lab", ""]
 )
 SCALARS = (
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=20)
-    | st.sampled_from(["error", "timeout", "blocked", "success", "Error", "HTTP 503", "ValueError: x"])
+    | st.sampled_from(["error", "timeout", "blocked", "success", "Error", "HTTP 503", "ValueError: x", "false", "1"])
 )  # fmt: skip
 VALUES = st.recursive(
     SCALARS,
@@ -28,8 +28,11 @@ MEMBERS = st.sampled_from(
         "status",
         "success",
         "message",
-        "guardrail",
         "exit_code_meaning",
+        "guardrail",
+        "isError",
+        "is_error",
+        "ok",
     ]
 )
 EXITS = st.sampled_from([0, 1, 2, 124, 130, -9, -15, 10**6, True, None])
@@ -82,7 +85,7 @@ def refuse(text: str) -> object:
 def test_anything_gets_one_of_the_seven_outcomes_by_a_published_rule(
     tool: str, content: object, disposition: str | None, status: str | None, exit_codes: str
 ) -> None:
-    found = judge(tool, content, disposition=disposition, status=status, exit_codes=exit_codes)
+    found = judge(tool, content, disposition=disposition, status=status, marks=Marks(exit_codes))
 
     assert found.outcome in OUTCOMES
     assert found.rule in RULES

@@ -249,6 +249,22 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
         str,
         Word("whether an exit code other than 0 is an error of this tool", ("error", "ignore")),
     ] = "error"
+    failures: Annotated[
+        tuple[str, ...],
+        Words(
+            "members of a result that mean a failure of this tool",
+            'a list such as ["state=denied", "passed=false"]',
+            pattern=r"[A-Za-z0-9_.-]{1,64}=.{1,64}",
+        ),
+    ] = ()
+    data: Annotated[
+        tuple[str, ...],
+        Words(
+            "members of a result that say nothing of how it went",
+            'a list such as ["status", "ok"]',
+            pattern=r"[A-Za-z0-9_.-]{1,64}",
+        ),
+    ] = ()
 
 
 class Price(msgspec.Struct, frozen=True, kw_only=True):

@@ -10,7 +10,7 @@ import msgspec
 from timmyd.core.counting.identity import hash_text
 from timmyd.core.model import Call, Facts
 from timmyd.core.tasks import TaskTable
-from timmyd.house.outcome import Judgement, judge
+from timmyd.house.outcome import PLAIN, Judgement, Marks, judge
 from timmyd.house.shape import describe, shape as shape_of
 from timmyd.sources.messages import as_json
 
@@ -98,22 +98,33 @@ class _Verdict(msgspec.Struct, gc=False):
     exit_code: Any = None
     success: Any = None
     guardrail: Any = None
+    ok: Any = None
+    is_error: Any = None
+    isError: Any = None  # noqa: N815 - as tools write it
+
+    def went_well(self) -> bool:
+        """Whether nothing says otherwise, so that the rest need not be looked at."""
+        return not (
+            self.error
+            or self.exit_code
+            or self.is_error
+            or self.isError
+            or self.guardrail is not None
+            or self.success not in _FINE
+            or self.ok not in _FINE
+        )
 
 
+_FINE = (None, True)
 _verdicts = msgspec.json.Decoder(_Verdict)
 
 
 def loads_result(text: str) -> Any:
     """Decode a tool's result as far as a judgement of it looks: most say early that all went well."""
     head = _verdicts.decode(text)
-    if head.error or head.exit_code or head.success is False or head.guardrail is not None:
+    if not head.went_well():
         return msgspec.json.decode(text)
-    return {
-        "error": head.error,
-        "status": head.status,
-        "exit_code": head.exit_code,
-        "success": head.success,
-    }
+    return {"status": head.status, "exit_code": head.exit_code, "success": head.success}
 
 
 @lru_cache(maxsize=1024)
@@ -123,19 +134,16 @@ def _went_well(tool: str, with_code: bool) -> Judgement:  # noqa: FBT001 - a pla
 
 
 def judge_result(
-    tool: str, content: Any, *, disposition: str | None = None, exit_codes: str = "error"
+    tool: str, content: Any, *, disposition: str | None = None, marks: Marks = PLAIN
 ) -> Judgement:
     """The same as `house.outcome.judge`, with a short way for the many results that went well."""
+    if marks.failures or marks.data:
+        return judge(tool, content, disposition=disposition, marks=marks)
     if type(content) is str and disposition is None and content[:1] == "{" and content[-1:] == "}":
         try:
             head = _verdicts.decode(content)
         except (msgspec.MsgspecError, UnicodeError, RecursionError):
             head = None
-        if (
-            head is not None
-            and not (head.error or head.exit_code)
-            and head.success is not False
-            and head.status is None
-        ):
+        if head is not None and head.status is None and head.went_well():
             return _went_well(tool, head.exit_code is not None)
-    return judge(tool, content, disposition=disposition, loads=loads_result, exit_codes=exit_codes)
+    return judge(tool, content, disposition=disposition, loads=loads_result, marks=marks)

@@ -17,7 +17,7 @@ from timmyd.engine.facts import Describer, clean_model, judge_result, loads_resu
 from timmyd.engine.intake import Cursor, Origin, Taken, keep_known
 from timmyd.engine.lines import LineIngest
 from timmyd.engine.marks import marks, opening_marks, repeating_marks
-from timmyd.house.outcome import Judgement, judge
+from timmyd.house.outcome import PLAIN, Judgement, Marks, judge
 from timmyd.sources import session as plain, snapshot
 from timmyd.sources.messages import Content
 from timmyd.store.batch import NO_LINEAGE, Batch
@@ -32,7 +32,7 @@ class Ingest:
         self,
         *,
         tasks: TaskTable,
-        ignore_exit_codes: frozenset[str] = frozenset(),
+        marks: Mapping[str, Marks] | None = None,
         prices: Mapping[str, tuple[float, float]] | None = None,
         zone: tzinfo | None = None,
     ) -> None:
@@ -40,13 +40,13 @@ class Ingest:
 
         Args:
             tasks: Which calls are read, build, test or judge.
-            ignore_exit_codes: Tools whose exit code is no verdict.
+            marks: What the settings say of the results of each tool.
             prices: Per model, the price of a million tokens in and out.
             zone: In which naive times are meant; None for the machine's own.
         """
         self.describe = Describer(tasks)
         self._lines = LineIngest(tasks)
-        self._ignore = ignore_exit_codes
+        self._marks = dict(marks or {})
         self._prices = dict(prices or {})
         self._zone = zone
 
@@ -56,9 +56,10 @@ class Ingest:
         zone = settings.clock.zone
         return cls(
             tasks=TaskTable.of(settings.tasks),
-            ignore_exit_codes=frozenset(
-                tool for tool, table in settings.outcomes.items() if table.exit_code == "ignore"
-            ),
+            marks={
+                tool: Marks(table.exit_code, frozenset(table.failures), frozenset(table.data))
+                for tool, table in settings.outcomes.items()
+            },
             prices={
                 model: (price.per_million_in, price.per_million_out)
                 for model, price in settings.prices.items()
@@ -199,7 +200,7 @@ class Ingest:
             call.tool,
             call.content,
             disposition=call.disposition,
-            exit_codes="ignore" if call.tool in self._ignore else "error",
+            marks=self._marks.get(call.tool, PLAIN),
         )
 
     def price(self, model: str, tokens_in: int | None, tokens_out: int | None) -> float | None:

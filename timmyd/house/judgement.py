@@ -41,6 +41,8 @@ _RULE_OUTCOMES: Final = {
     # ran and failed
     "json_error": "error",
     "success_false": "error",
+    "flag_error": "error",
+    "set_failure": "error",
     "status_error": "error",
     "exit_nonzero": "error",
     "exit_signal": "error",

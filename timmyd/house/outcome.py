@@ -23,18 +23,25 @@ _HOOK_STATUSES: Final = {
 _STATUSES: Final = {
     "error": by("status_error", "status_error"),
     "failed": by("status_error", "status_failed"),
+    "failure": by("status_error", "status_failed"),
     "disabled": by("status_error", "status_disabled"),
     "pending_approval": by("status_error", "status_pending_approval"),
     "timeout": by("status_timeout", "timeout"),
     "blocked": by("status_blocked"),
     "rejected": by("status_rejected"),
     "interrupted": by("status_interrupted"),
+    "cancelled": by("status_interrupted"),
+    "canceled": by("status_interrupted"),
 }
 _STATUS_IS_DATA: Final = frozenset({"process", "todo", "clarify", "send_message"})
 _STATUS_IS_DATA_FAMILIES: Final = ("kanban_", "ha_")
+_LONGEST_STATUS: Final = 20
+_ERROR_FLAGS: Final = ("isError", "is_error")
+_SUCCESS_FLAGS: Final = ("success", "ok")
 _EXIT_TOOLS: Final = frozenset({"terminal", "execute_code"})
 _EXIT_OF_TIMEOUT: Final = 124
 _EXIT_OF_INTERRUPT: Final = 130
+_EXIT_TEXT: Final = re.compile(r"-?[0-9]{1,9}")
 _COMMAND_INTERRUPTED: Final = "[Command interrupted]"
 _BENIGN_MEANING: Final = re.compile(
     r"not an error\)\s*$|^Some directories were inaccessible|^Non-zero exit \(often normal"
@@ -50,6 +57,7 @@ _WORKER: Final = re.compile(
 )
 _ERROR_TEXT: Final = re.compile(r"Error(?![a-z])")
 _SCOPE: Final = re.compile(r"'[^'\n]{1,200}' is not available in this session\.")
+_NO_SUCH_TOOL: Final = re.compile(r"'[^'\n]{1,200}' is not a deferrable tool\b")
 # Tools whose result shows a failure in its first characters, so that a cut one that shows none was none.
 _HEAD_DECIDES: Final = frozenset(
     {"read_file", "write_file", "patch", "search_files", "memory", "skills_list", "skill_view"}
@@ -60,13 +68,32 @@ _HEAD_DECIDES: Final = frozenset(
 _HEAD_DECIDES_FAMILIES: Final = ("mcp_", "browser_", "kanban_", "ha_")
 
 
+class Marks(NamedTuple):
+    """What the settings say of a tool's results (`[outcomes.TOOL]`).
+
+    Attributes:
+        exit_codes: `ignore` takes a positive exit code for data; a timeout, an interrupt and a signal
+            are still what they are.
+        failures: Members of a result that mean a failure, as `name=value`.
+        data: Members that say nothing of the outcome, whatever they are called.
+    """
+
+    exit_codes: str = "error"
+    failures: frozenset[str] = frozenset()
+    data: frozenset[str] = frozenset()
+
+
+PLAIN: Final = Marks()
+"""Nothing is set for the tool."""
+
+
 class _Case(NamedTuple):
     """What the rule knows of a call besides its content."""
 
     tool: str
     disposition: str | None
     status: str | None
-    exit_codes: str
+    marks: Marks
 
 
 def judge(
@@ -76,7 +103,7 @@ def judge(
     disposition: str | None = None,
     status: str | None = None,
     loads: Callable[[str], object] = json.loads,
-    exit_codes: str = "error",
+    marks: Marks = PLAIN,
 ) -> Judgement:
     """Say what became of a call from the text of its result.
 
@@ -87,8 +114,7 @@ def judge(
         disposition: `effect_disposition` of the message; `none` means that the call was not executed.
         status: What Hermes tells its hooks. It saw more than the text, so blocked, cancelled and timeout stand.
         loads: A decoder for a whole JSON text. Anything it refuses is read again by the slower, tolerant way.
-        exit_codes: `ignore` takes a positive exit code for data (setting `[outcomes.TOOL] exit_code`); a timeout, an
-            interrupt and a signal are still what they are.
+        marks: What the settings say of the tool.
 
     Returns:
         The judgement. Never raises: what cannot be read has outcome `unknown`, or `ok` where it is plain text.
@@ -100,11 +126,11 @@ def judge(
         try:
             fields = loads(content)
             if isinstance(fields, dict):
-                verdict = _of_fields(_Case(tool, disposition, status, exit_codes), fields)
+                verdict = _of_fields(_Case(tool, disposition, status, marks), fields)
         except Exception:  # noqa: BLE001, S110 - a decoder handed in fails in its own ways; the tolerant reading follows
             pass
     if verdict is None:
-        verdict = _of_content(_Case(tool, disposition, status, exit_codes), content)
+        verdict = _of_content(_Case(tool, disposition, status, marks), content)
     if status is None:
         return verdict
     return _with_hook(status, verdict)
@@ -126,11 +152,30 @@ def _of_content(case: _Case, content: object) -> Judgement:
         return _of_fields(case, content)
     if not isinstance(content, list):
         return _NO_RESULT
-    parts = [part for part in content if isinstance(part, Mapping)]
-    if any(str(part.get("type", "")).startswith(("image", "input_image")) for part in parts):
+    texts, images = _parts(content)
+    found = [_of_text(case, text) for text in texts]
+    failed = next((verdict for verdict in found if verdict.outcome not in {"ok", "unknown"}), None)
+    if failed is not None:
+        return failed
+    if images:
         return by("multimodal")
-    texts = [text for part in parts if isinstance(text := part.get("text"), str)]
-    return _of_text(case, texts[0]) if texts else _NO_RESULT
+    return next((verdict for verdict in found if verdict.outcome == "ok"), None) or (
+        found[0] if found else _NO_RESULT
+    )
+
+
+def _parts(content: list[object]) -> tuple[list[str], bool]:
+    """The texts of a list of parts, and whether there are images among them."""
+    texts: list[str] = []
+    images = False
+    for part in content:
+        if isinstance(part, str):
+            texts.append(part)
+        elif isinstance(part, Mapping):
+            images = images or str(part.get("type", "")).startswith(("image", "input_image"))
+            if isinstance(text := part.get("text"), str):
+                texts.append(text)
+    return texts, images
 
 
 def _of_text(case: _Case, text: str) -> Judgement:
@@ -194,6 +239,12 @@ def _of_cut(case: _Case, head: str) -> Judgement:
 
 def _of_fields(case: _Case, fields: Mapping[str, object]) -> Judgement:
     """Judge the members of the result object."""
+    if case.marks.failures and any(
+        f"{name}={_word(value)}" in case.marks.failures for name, value in fields.items()
+    ):
+        return by("set_failure", error_type(fields.get("error") or fields.get("message")))
+    if case.marks.data:
+        fields = {name: value for name, value in fields.items() if name not in case.marks.data}
     error = fields.get("error")
     if error or case.disposition == "none":
         refusal = _refusal(case, fields, error)
@@ -202,22 +253,45 @@ def _of_fields(case: _Case, fields: Mapping[str, object]) -> Judgement:
     by_status = _by_status(case.tool, fields.get("status"))
     if by_status is not None and by_status.outcome != "error":
         return by_status
-    code = fields.get("exit_code") if case.tool in _EXIT_TOOLS else None
-    if (
-        type(code) is float and code.is_integer()
-    ):  # how some decoders give an integer of more than 64 bits
-        code = int(code)
-    if type(code) is int and code != 0:
-        by_exit = _by_exit(case, code, fields)
-        if by_exit is not None:
-            return by_exit
+    shown = fields.get("exit_code") if case.tool in _EXIT_TOOLS else None
+    by_exit = _by_exit(case, code, fields) if (code := _exit_code(shown)) else None
+    failed = by_exit or _by_error(fields, error) or by_status
+    if failed is not None:
+        return failed
+    return _JSON_OK if shown is None else _EXIT_ZERO
+
+
+def _by_error(fields: Mapping[str, object], error: object) -> Judgement | None:
+    """Judge an error and the flags that tools set beside one, or instead of one."""
     if error:
         return by("json_error", error_type(error, fields.get("error_type"), fields.get("status")))
-    if fields.get("success") is False:
+    if any(_says(fields.get(flag), word="true") for flag in _ERROR_FLAGS):
+        content = fields.get("content")
+        texts = _parts(content)[0] if isinstance(content, list) else []
+        return by("flag_error", error_type(texts[0] if texts else fields.get("message")))
+    if any(_says(fields.get(flag), word="false") for flag in _SUCCESS_FLAGS):
         return by("success_false", error_type(fields.get("message")))
-    if by_status is not None:
-        return by_status
-    return _JSON_OK if code is None else _EXIT_ZERO
+    return None
+
+
+def _says(value: object, *, word: str) -> bool:
+    """Whether a flag is `true` or `false`, as JSON or as text."""
+    return value is (word == "true") or (isinstance(value, str) and value.lower() == word)
+
+
+def _word(value: object) -> str:
+    """A scalar as one would write it in the settings; empty for what is none."""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return str(value) if isinstance(value, (str, int)) else ""
+
+
+def _exit_code(value: object) -> int | None:
+    if type(value) is float and value.is_integer():  # some decoders give wide integers so
+        return int(value)
+    if isinstance(value, str) and _EXIT_TEXT.fullmatch(value.strip()):
+        return int(value)
+    return value if type(value) is int else None
 
 
 def _refusal(case: _Case, fields: Mapping[str, object], error: object) -> Judgement | None:
@@ -231,13 +305,16 @@ def _refusal(case: _Case, fields: Mapping[str, object], error: object) -> Judgem
         return by("guardrail_block")
     if len(fields) == 1 and _SCOPE.match(text):
         return by("scope_block")
+    if _NO_SUCH_TOOL.match(text):
+        return by("not_executed_unknown_tool")
     if case.disposition == "none":
         return by("plugin_block") if error else by("not_executed_unsaid")
     return None
 
 
 def _by_status(tool: str, status: object) -> Judgement | None:
-    verdict = _STATUSES.get(status) if isinstance(status, str) else None
+    word = status.lower() if isinstance(status, str) and len(status) <= _LONGEST_STATUS else ""
+    verdict = _STATUSES.get(word)
     if verdict is None or tool in _STATUS_IS_DATA or tool.startswith(_STATUS_IS_DATA_FAMILIES):
         return None
     return verdict
@@ -262,6 +339,6 @@ def _by_exit(case: _Case, code: int, fields: Mapping[str, object]) -> Judgement 
         and _BENIGN_MEANING.search(meaning[:400])
     ):
         return by("benign_exit")
-    if case.exit_codes == "ignore" and (not error or case.tool == "execute_code"):
+    if case.marks.exit_codes == "ignore" and (not error or case.tool == "execute_code"):
         return by("exit_ignored")
     return by("exit_nonzero", exit_type(code))

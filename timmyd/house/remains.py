@@ -20,8 +20,16 @@ _OPENINGS: Final[Mapping[str, tuple[tuple[str, str], ...]]] = {
         ("[Duplicate tool output", "duplicate_output"),
         ("[Old tool output cleared", "compacted"),
         ("[screenshot removed", "compacted"),
+        ("[Result unavailable", "compacted"),
+        ("[Result from earlier conversation", "compacted"),
     ),
 }
+# A whole text that is one remark in brackets about the result: what it was is not told.
+_STAND_IN: Final = re.compile(
+    r"\[(?:(?:Result|Output|Tool (?:result|output|call)|Content|Response|Previous|Earlier|Old|Image|Screenshot)\b"
+    r"|[A-Z][a-z]+ [^\[\]\n]{0,200} \u2014 )[^\[\]\n]{0,600}\]\s*",
+    re.IGNORECASE,
+)
 _UNKNOWN_TOOL: Final = re.compile(r"Tool '[^'\n]{0,200}' does not exist\.")
 _CORRUPTED: Final = "[hermes-agent: tool call arguments were corrupted"
 _UNTRUSTED: Final = "<untrusted_tool_result"
@@ -44,8 +52,9 @@ _DAMAGED_EXIT: Final = re.compile(r'(?<!\\)"exit_code":\s*(-?\d{1,9})')
 _DAMAGED_MEANING: Final = re.compile(r'(?<!\\)"exit_code_meaning":\s*"([^"\n]{0,200})')
 _DAMAGED_ERROR: Final = re.compile(r'(?<!\\)"error":\s*"([^"\n]{1,300})')
 _DAMAGED_ERROR_TOP: Final = re.compile(r'\n  "error":\s*"([^"\n]{1,300})')
-_DAMAGED_SUCCESS: Final = re.compile(r'(?<!\\)"success":\s*false')
-_DAMAGED_STATUS: Final = re.compile(r'(?<!\\)"status":\s*"([a-z_]{1,20})"')
+_DAMAGED_SUCCESS: Final = re.compile(r'(?<!\\)"(?:success|ok)":\s*false')
+_DAMAGED_FLAG: Final = re.compile(r'(?<!\\)"(?:isError|is_error)":\s*true')
+_DAMAGED_STATUS: Final = re.compile(r'(?<!\\)"status":\s*"([A-Za-z_]{1,20})"')
 
 _SCANNER: Final = json.JSONDecoder()
 _SPACE: Final = re.compile(r"[ \t\r\n]*")
@@ -89,6 +98,8 @@ def opening_rule(text: str) -> str | None:
     for opening, rule in _OPENINGS.get(text[:1], ()):
         if text.startswith(opening):
             return rule
+    if text[:1] == "[" and _STAND_IN.fullmatch(text):
+        return "compacted"
     return "not_executed_unknown_tool" if _UNKNOWN_TOOL.match(text) else None
 
 
@@ -136,6 +147,8 @@ def damaged_fields(text: str) -> dict[str, object]:
         fields["error"] = error[1]
     if _DAMAGED_SUCCESS.search(text):
         fields["success"] = False
+    if _DAMAGED_FLAG.search(text):
+        fields["isError"] = True
     if status := _DAMAGED_STATUS.search(text):
         fields["status"] = status[1]
     return fields

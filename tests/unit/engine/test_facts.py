@@ -15,7 +15,7 @@ from timmyd.engine.facts import (
     judge_result,
     loads_result,
 )
-from timmyd.house.outcome import judge
+from timmyd.house.outcome import Marks, judge
 from timmyd.house.shape import describe
 
 texts = st.text(alphabet=st.characters(), max_size=12) | st.sampled_from(["git push", "a.py", "\ud800", "\x7f", "\u2028"])  # fmt: skip
@@ -119,11 +119,13 @@ def test_the_judgement_of_any_result_is_that_of_the_plain_decoder(
 ) -> None:
     content = json.dumps(result)
 
-    fast = judge(tool, content, disposition=disposition, loads=loads_result, exit_codes=exit_codes)
+    fast = judge(
+        tool, content, disposition=disposition, loads=loads_result, marks=Marks(exit_codes)
+    )
 
-    plain = judge(tool, content, disposition=disposition, exit_codes=exit_codes)
+    plain = judge(tool, content, disposition=disposition, marks=Marks(exit_codes))
     assert fast == plain
-    assert judge_result(tool, content, disposition=disposition, exit_codes=exit_codes) == plain
+    assert judge_result(tool, content, disposition=disposition, marks=Marks(exit_codes)) == plain
 
 
 @given(st.text(max_size=140))

@@ -9,7 +9,7 @@ from typing import NamedTuple
 import msgspec
 import pytest
 
-from timmyd.house.outcome import OUTCOMES, RATED, RULES, Judgement, judge
+from timmyd.house.outcome import OUTCOMES, RATED, RULES, Judgement, Marks, judge
 
 CORPUS = Path(__file__).parents[2] / "data" / "corpus"
 CASES = sorted(path.name for path in CORPUS.iterdir())
@@ -270,7 +270,9 @@ def test_every_published_rule_is_reached() -> None:
     marked = {
         judge("lab", '{"error": "no"}', disposition="none").rule,
         judge("lab", "gone", disposition="none").rule,
-        judge("terminal", '{"exit_code": 2}', exit_codes="ignore").rule,
+        judge("terminal", '{"exit_code": 2}', marks=Marks("ignore")).rule,
+        judge("lab", '{"isError": true}').rule,
+        judge("lab", '{"state": "no"}', marks=Marks(failures=frozenset({"state=no"}))).rule,
         *(
             judge("lab", None, status=s).rule
             for s in ("ok", "error", "blocked", "cancelled", "timeout")
@@ -319,13 +321,13 @@ def test_an_error_marked_as_not_executed_was_blocked() -> None:
 def test_ignored_exit_codes_leave_timeouts_interrupts_and_signals(code: int, outcome: str) -> None:
     content = json.dumps({"output": "", "exit_code": code, "error": None})
 
-    assert judge("terminal", content, exit_codes="ignore").outcome == outcome
+    assert judge("terminal", content, marks=Marks("ignore")).outcome == outcome
 
 
 def test_ignored_exit_codes_do_not_hide_an_error() -> None:
     content = json.dumps({"output": "", "exit_code": -1, "error": "refused"})
 
-    assert judge("terminal", content, exit_codes="ignore").outcome == "error"
+    assert judge("terminal", content, marks=Marks("ignore")).outcome == "error"
 
 
 @pytest.mark.parametrize(
@@ -348,3 +350,63 @@ def test_no_text_is_too_deep_too_long_or_too_broken(content: str) -> None:
     for tool in ("terminal", "lab"):
         assert judge(tool, content).outcome in OUTCOMES
         assert judge(tool, content) == judge(tool, content, loads=msgspec.json.decode)
+
+
+@pytest.mark.parametrize(
+    ("tool", "content", "outcome"),
+    [
+        ("lab", '{"isError": true, "content": []}', "error"),
+        ("lab", '{"is_error": true}', "error"),
+        ("lab", '{"is_error": "true"}', "error"),
+        ("lab", '{"isError": false, "content": [{"type": "text", "text": "fine"}]}', "ok"),
+        ("lab", '{"ok": false}', "error"),
+        ("lab", '{"ok": true}', "ok"),
+        ("lab", '{"ok": "false"}', "error"),
+        ("lab", '{"success": "false"}', "error"),
+        ("lab", '{"success": "False"}', "error"),
+        ("lab", '{"success": "true"}', "ok"),
+        ("lab", '{"status": "FAILED"}', "error"),
+        ("lab", '{"status": "failure"}', "error"),
+        ("lab", '{"status": "Timeout"}', "timeout"),
+        ("lab", '{"status": "cancelled"}', "cancelled"),
+        ("lab", '{"failed": 0}', "ok"),
+        ("lab", '{"error": "None"}', "error"),
+        ("process", '{"status": "failed"}', "ok"),
+        ("terminal", '{"output": "", "exit_code": "1", "error": null}', "error"),
+        ("terminal", '{"output": "", "exit_code": "0", "error": null}', "ok"),
+        ("terminal", '{"output": "", "exit_code": "124", "error": null}', "timeout"),
+        ("terminal", '{"output": "", "exit_code": "none", "error": null}', "ok"),
+        (
+            "lab",
+            [{"type": "text", "text": "fine"}, {"type": "text", "text": '{"error": "no"}'}],
+            "error",
+        ),
+        ("lab", ["fine", '{"error": "no"}'], "error"),
+        ("lab", [{"type": "image_url"}, {"type": "text", "text": "Error: no"}], "error"),
+        ("lab", [{"type": "text", "text": "one"}, {"type": "text", "text": "two"}], "ok"),
+        ("lab", "[Result unavailable \u2014 the tool call was interrupted]", "unknown"),
+        ("lab", "[Result from earlier conversation \u2014 see the summary above]", "unknown"),
+        ("lab", "[Tool output omitted to save space]", "unknown"),
+        ("lab", "[Context trimmed \u2014 3 results removed]", "unknown"),
+        ("lab", "[INFO] all done", "ok"),
+        ("lab", "[1, 2, 3]", "ok"),
+        ("lab", '["Result", "b"]', "ok"),
+        ("lab", "[Result] [ok]", "ok"),
+        ("nope", '{"error": "\'nope\' is not a deferrable tool. Use tool_search."}', "rejected"),
+    ],
+)
+def test_marks_of_failure_in_the_spelling_of_other_tools(
+    tool: str, content: object, outcome: str
+) -> None:
+    assert judge(tool, content).outcome == outcome
+
+
+def test_the_settings_may_say_more_of_a_tool() -> None:
+    marks = Marks(
+        failures=frozenset({"state=denied", "passed=false"}), data=frozenset({"ok", "status"})
+    )
+
+    assert judge("lab", '{"state": "denied"}', marks=marks).outcome == "error"
+    assert judge("lab", '{"passed": false}', marks=marks).outcome == "error"
+    assert judge("lab", '{"ok": false, "status": "failed"}', marks=marks).outcome == "ok"
+    assert judge("lab", '{"ok": false, "error": "no"}', marks=marks).outcome == "error"
