@@ -18,6 +18,7 @@ SUBCOMMANDS = {
     "breaker": ("force", "clear"),
     "hermes": ("install", "status", "uninstall"),
     "db": ("check", "backup", "restore"),
+    "notify": ("test", "run"),
     "schema": ("config", "policy", "telemetry"),
 }
 

@@ -26,6 +26,7 @@ MODULES: Final[Mapping[str, tuple[str, ...]]] = {
     "kit": ("hermes",),
     "host": ("enrol", "unenrol", "enrolled"),
     "upkeep": ("db",),
+    "notify": ("notify",),
     "about": ("schema", "version"),
 }
 """Which module has which commands; only the one that is asked for is imported."""

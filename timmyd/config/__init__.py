@@ -123,7 +123,7 @@ def _flat(settings: Settings) -> Iterable[tuple[str, Any]]:
         if isinstance(value, msgspec.Struct):
             entries: dict[tuple[str, ...], Any] = {(): value}
         elif isinstance(value, tuple):
-            entries = {(item.name,): item for item in value}
+            entries = {(getattr(item, "name", str(n)),): item for n, item in enumerate(value, 1)}
         else:
             entries = {(name,): item for name, item in value.items()}
         for label, entry in entries.items():

@@ -8,6 +8,7 @@ import msgspec
 
 from timmyd.config.document import KeyPath, dotted
 from timmyd.config.kinds import did_you_mean, shown
+from timmyd.config.notifications import Notification
 from timmyd.config.settings import (
     TASKS,
     House,
@@ -44,6 +45,7 @@ def assemble(reading: Reading) -> Settings:
         houses=_houses(reading),
         policies=MappingProxyType(policies),
         rules=_rules(reading, policies),
+        notify=_notify(reading),
         tasks=MappingProxyType(_tasks(reading)),
         outcomes=MappingProxyType(_named(reading, "outcomes", Outcome)),
         prices=MappingProxyType(_named(reading, "prices", Price)),
@@ -73,6 +75,28 @@ def _table(reading: Reading, table: type[T], path: KeyPath) -> T:
 
 def _named(reading: Reading, name: str, table: type[T]) -> dict[str, T]:
     return {str(path[1]): _table(reading, table, path) for path in _entries(reading, name)}
+
+
+def _notify(reading: Reading) -> tuple[Notification, ...]:
+    found: list[Notification] = []
+    for path in _entries(reading, "notify"):
+        values = _given(reading, path)
+        ways = [way for way in ("exec", "webhook", "apprise") if way in values]
+        if len(ways) > 1:
+            paths = tuple((*path, way) for way in ways)
+            reading.conflict(paths, "expected one of exec, webhook and apprise, got more")
+        elif not ways and not reading.failed.intersection(
+            (*path, w) for w in ("exec", "webhook", "apprise")
+        ):
+            reading.conflict((path,), "expected exec, webhook or apprise")
+        for extra in ("body", "headers", "over", "over_body"):
+            if extra in values and ways and "webhook" not in ways:
+                reading.conflict(((*path, extra),), "belongs to a webhook")
+        if "on" not in values:
+            _lacks(reading, path, "on", "on: the events to tell")
+        elif len(ways) == 1:
+            found.append(Notification(**values))
+    return tuple(found)
 
 
 def _lacks(reading: Reading, path: KeyPath, name: str, words: str) -> None:

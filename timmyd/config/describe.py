@@ -24,6 +24,10 @@ refused whole: the service goes on with the old ones and says what is wrong."""
 
 _EXAMPLES: Mapping[str, Mapping[str, Any]] = {
     "houses": {"name": "ezra", "home": "/home/ezra/.hermes"},
+    "notify": {
+        "on": ["breaker_opened", "fell", "recovered", "service_trouble"],
+        "exec": ["/usr/local/bin/tell-me"],
+    },
     "outcomes": {"exit_code": "ignore"},
     "prices": {"per_million_in": 0.15, "per_million_out": 0.6},
 }

@@ -12,6 +12,7 @@ from typing import Annotated
 import msgspec
 
 from timmyd.config.kinds import Duration, Flag, Number, Size, Whole
+from timmyd.config.notifications import Notification
 from timmyd.config.texts import Location, Text, Word, Words
 from timmyd.core.judging.rules import DEFAULT_RULES
 from timmyd.core.judging.rules.base import PolicySpec, RuleSpec
@@ -327,5 +328,6 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     tasks: Mapping[str, tuple[str, ...]] = msgspec.field(default_factory=lambda: _TASKS)
     outcomes: Mapping[str, Outcome] = msgspec.field(default_factory=lambda: MappingProxyType({}))
     prices: Mapping[str, Price] = msgspec.field(default_factory=lambda: MappingProxyType({}))
+    notify: tuple[Notification, ...] = ()
     log: Log = Log()
     clock: Clock = Clock()

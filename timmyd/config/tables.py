@@ -8,14 +8,15 @@ import msgspec
 
 from timmyd.config.document import Document, KeyPath, dotted
 from timmyd.config.kinds import Kind, Unexpected, did_you_mean, shown
+from timmyd.config.notifications import Notification
 from timmyd.config.settings import TASKS, House, Outcome, PolicyTable, Price, RuleTable, Settings
 from timmyd.config.texts import Words
 from timmyd.errors import Problem
 
 Table = type[msgspec.Struct]
 
-LISTS: Mapping[str, Table] = {"houses": House, "rules": RuleTable}
-"""`[[houses]]`, `[[rules]]`."""
+LISTS: Mapping[str, Table] = {"houses": House, "rules": RuleTable, "notify": Notification}
+"""`[[houses]]`, `[[rules]]`, `[[notify]]`."""
 NAMED: Mapping[str, Table] = {"policies": PolicyTable, "outcomes": Outcome, "prices": Price}
 """`[policies."<key>"]`, `[outcomes.<tool>]`, `[prices."<model>"]`."""
 TASK_TOOLS = Words(
@@ -79,7 +80,7 @@ class Reading(msgspec.Struct):
     """What was read so far, of all files.
 
     Attributes:
-        given: Every valid value by its path; houses are numbered through all files, rules go by name.
+        given: Every valid value by its path; rules go by name, other lists are numbered through all files.
         failed: The paths of values that were wrong, so that nothing is concluded from them.
         found: The problems, with where they belong in the order of files and lines.
     """
@@ -87,7 +88,7 @@ class Reading(msgspec.Struct):
     given: dict[KeyPath, Found] = msgspec.field(default_factory=dict)
     failed: set[KeyPath] = msgspec.field(default_factory=set)
     found: list[tuple[int, int, Problem]] = msgspec.field(default_factory=list)
-    houses: int = 0
+    numbered: dict[str, int] = msgspec.field(default_factory=dict)
 
     def wrong(self, problem: Problem, *, file: int, line: int | None = None) -> None:
         """Note a problem of file number `file`."""
@@ -200,9 +201,9 @@ class Reading(msgspec.Struct):
         names: set[str] = set()
         for number, item in enumerate(value):
             here = (name, number)
-            if name == "houses":
-                there: KeyPath = (name, self.houses)
-                self.houses += 1
+            if name != "rules":
+                there: KeyPath = (name, self.numbered.get(name, 0))
+                self.numbered[name] = self.numbered.get(name, 0) + 1
             else:
                 label = item.get("name")
                 there = (name, label if isinstance(label, str) else number)

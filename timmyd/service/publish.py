@@ -37,6 +37,10 @@ class Disk(Protocol):
 class RealDisk:
     """The operating system's own."""
 
+    def __init__(self, *, mode: int = READABLE_BY_ALL) -> None:
+        """The file is to have this mode."""
+        self._mode = mode
+
     def create(self, path: Path) -> int:
         """See `Disk`."""
         path.unlink(missing_ok=True)
@@ -49,7 +53,7 @@ class RealDisk:
 
     def sync(self, fd: int) -> None:
         """See `Disk`."""
-        os.fchmod(fd, READABLE_BY_ALL)
+        os.fchmod(fd, self._mode)
         os.fsync(fd)
 
     def replace(self, source: Path, target: Path) -> None:

@@ -226,28 +226,39 @@ def insert_adaptation(connection: sqlite3.Connection, event: AdaptationEvent, at
     return int(cursor.lastrowid or 0)
 
 
+_ADAPTATION_COLUMNS = (
+    "id, at, kind, trigger, change_type, old_value, new_value, reason, expected, evidence"
+)
+
+
 def adaptations(connection: sqlite3.Connection, limit: int) -> list[AdaptationEvent]:
     """Adaptations, newest first."""
-    rows = connection.execute(
-        "SELECT id, at, kind, trigger, change_type, old_value, new_value, reason, expected, evidence"
-        " FROM adaptations ORDER BY id DESC LIMIT ?",
-        (limit,),
+    query = f"SELECT {_ADAPTATION_COLUMNS} FROM adaptations ORDER BY id DESC LIMIT ?"  # noqa: S608 - constants
+    return [_adaptation(row) for row in connection.execute(query, (limit,))]
+
+
+def adaptations_after(
+    connection: sqlite3.Connection, number: int, most: int
+) -> list[AdaptationEvent]:
+    """At most so many adaptations with greater numbers, in their order."""
+    query = f"SELECT {_ADAPTATION_COLUMNS} FROM adaptations WHERE id > ? ORDER BY id LIMIT ?"  # noqa: S608 - constants
+    return [_adaptation(row) for row in connection.execute(query, (number, most))]
+
+
+def _adaptation(row: tuple[Any, ...]) -> AdaptationEvent:
+    number, at, kind, trigger, change_type, old, new, reason, expected, evidence = row
+    return AdaptationEvent(
+        timestamp=iso(at) or "",
+        trigger=trigger,
+        change_type=change_type,
+        old_value=json.loads(old),
+        new_value=json.loads(new),
+        reason=reason,
+        expected_improvement=expected,
+        id=number,
+        kind=kind,
+        evidence=json.loads(evidence),
     )
-    return [
-        AdaptationEvent(
-            timestamp=iso(at) or "",
-            trigger=trigger,
-            change_type=change_type,
-            old_value=json.loads(old),
-            new_value=json.loads(new),
-            reason=reason,
-            expected_improvement=expected,
-            id=number,
-            kind=kind,
-            evidence=json.loads(evidence),
-        )
-        for number, at, kind, trigger, change_type, old, new, reason, expected, evidence in rows
-    ]
 
 
 def files(connection: sqlite3.Connection, states: Sequence[str]) -> list[FileRow]:

@@ -1,0 +1,1 @@
+"""What is told to whom: events of the database, sent on by a process of its own that nothing else waits for."""
