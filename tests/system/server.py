@@ -3,6 +3,7 @@
 import json
 import select
 import time
+from datetime import datetime, timedelta
 from typing import Any
 
 from tests.system.box import Box, Done
@@ -92,9 +93,10 @@ class Server(Box):
         assert counted == total
 
 
-def session(
-    name: str, calls: int, *, tool: str = "terminal", at: str = "2026-11-22T20:00:00"
-) -> str:
+YESTERDAY = f"{datetime.now() - timedelta(days=1):%Y-%m-%dT%H:%M:%S}"
+
+
+def session(name: str, calls: int, *, tool: str = "terminal", at: str = YESTERDAY) -> str:
     """A plain session file with so many calls that succeeded."""
     messages = [
         {"role": "tool", "name": tool, "tool_call_id": f"call_{n}", "execution_time_ms": 12.5}

@@ -1,6 +1,7 @@
 """A Hermes home with hostile names in it, a state that has read it, and a way to run commands here."""
 
 import gc
+import math
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -55,7 +56,9 @@ def nobody_elses(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def home(tmp_path: Path) -> Path:
     folder = tmp_path / "home"
     at = now() - 600
-    recorder = Recorder(folder / "sessions" / "timmy", house="ezra", kit="1", clock=lambda: at)
+    recorder = Recorder(
+        folder / "sessions" / "timmy", house="ezra", kit="1", clock=lambda: at, keep_s=math.inf
+    )
     for number in range(30):
         recorder.tool(
             "s1",

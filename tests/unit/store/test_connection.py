@@ -1,18 +1,17 @@
 """What SQLite and the disk refuse, in words that say who must act."""
 
-import os
 import sqlite3
 from contextlib import closing
 from pathlib import Path
 
 import pytest
 
+from tests.support import without_roots_powers
 from timmyd.errors import StoreError
 from timmyd.store.connection import connect, connect_read_only, guarded
 from timmyd.store.database import PatternDatabase
 
 NOW = 1_795_381_822.0
-not_root = pytest.mark.skipif(os.geteuid() == 0, reason="root writes where nobody may")
 
 
 def filled(path: Path) -> None:
@@ -68,22 +67,24 @@ def test_a_file_that_was_cut_off_is_called_damaged(tmp_path: Path) -> None:
     assert caught.value.detail == "it is damaged"
 
 
-@not_root
 def test_a_folder_that_may_not_be_written_is_said_to_be_that(tmp_path: Path) -> None:
     folder = tmp_path / "db"
     folder.mkdir(mode=0o500)
 
-    error = refused(folder / "timmy.db")
+    with without_roots_powers():
+        error = refused(folder / "timmy.db")
 
     assert error.detail == "it cannot be opened for writing"
     assert "owner and mode" in (error.hint or "")
 
 
-@not_root
 def test_a_folder_that_may_not_be_made_is_said_to_be_that(tmp_path: Path) -> None:
     (tmp_path / "state").mkdir(mode=0o500)
 
-    assert "folder cannot be made" in refused(tmp_path / "state" / "db" / "timmy.db").detail
+    with without_roots_powers():
+        error = refused(tmp_path / "state" / "db" / "timmy.db")
+
+    assert "folder cannot be made" in error.detail
 
 
 def test_a_file_where_a_folder_should_be_is_said_to_be_that(tmp_path: Path) -> None:
