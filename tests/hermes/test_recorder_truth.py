@@ -9,6 +9,7 @@ from tests.hermes.support.agent import HermesAgent
 from tests.hermes.support.daemon import wait_for
 from tests.hermes.support.kit import headers, install_kit, telemetry, tool_lines
 from tests.hermes.support.script import Step, ToolCall, call, calls, say, terminal
+from timmyd.clock import now
 from timmyd.service.hermes_kit import install, plan_install
 
 LATENCY_TOLERANCE_MS = 5.0
@@ -245,7 +246,7 @@ def test_each_profile_records_in_its_own_home(hermes: HermesAgent) -> None:
     profile.mkdir(parents=True)
     settings = hermes.home.config_file.read_text().replace("- timmy", "- nothing")
     (profile / "config.yaml").write_text(settings)
-    install(plan_install(profile))
+    install(plan_install(profile), now=now())
     place = {"HERMES_HOME": str(profile)}
     agent = HermesAgent(hermes.version, hermes.home.user_home, hermes.server, environment=place)
     agent.run_turn(hermes.server.turn(*terminal("echo here")))

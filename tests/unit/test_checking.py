@@ -155,7 +155,7 @@ def test_a_home_that_is_not_there_yet_is_no_error(tmp_path: Path) -> None:
 def test_a_home_with_the_kit_is_alive(tmp_path: Path) -> None:
     home = tmp_path / "home"
     record(home)
-    hermes_kit.install(hermes_kit.plan_install(home))
+    hermes_kit.install(hermes_kit.plan_install(home), now=NOW - 60)
 
     found = homes(Place(home))
 

@@ -43,18 +43,24 @@ def install(
         str | None, typer.Option("--mode", help="simple, intelligent (default) or sovereign.")
     ] = None,
     home: HomeOption = None,
+    leave_config: Annotated[
+        bool,
+        typer.Option(
+            "--leave-config", help="Leave config.yaml to you: hermes plugins enable timmy."
+        ),
+    ] = False,
     yes: YesOption = False,
     as_json: JsonOption = False,
 ) -> None:
     """Put the house kit into a Hermes home, or bring it up to date; shows the changes and asks."""
-    plan = hermes_kit.plan_install(_home(home), house=house, mode=mode)
+    plan = hermes_kit.plan_install(_home(home), house=house, mode=mode, leave_config=leave_config)
     if not as_json:
         for change in plan.changes:
             say(printable(change))
     if not yes and not _agreed():
         complain("nothing was changed")
         raise typer.Exit(FAILED)
-    done = hermes_kit.install(plan)
+    done = hermes_kit.install(plan, now=now())
     if as_json:
         print_json({"changes": list(plan.changes), **_as_dict(done)})
     else:
@@ -117,10 +123,14 @@ def _as_dict(one: KitStatus) -> dict[str, Any]:
         "mode": one.mode,
         "kit": one.kit,
         "current": one.current,
+        "since": one.since,
+        "upgraded_from": one.upgraded_from,
         "enabled": one.enabled,
+        "trouble": one.trouble or None,
         "hermes": one.hermes,
-        "telemetry_files": one.telemetry_files,
-        "last_at": iso(one.last_at),
+        "telemetry_files": one.written.files,
+        "last_at": iso(one.written.last_at),
+        "last_kit": one.written.kit,
     }
 
 
@@ -132,12 +142,10 @@ def _print(one: KitStatus) -> None:
     parts = [f"house kit {printable(one.kit)}", f"house {printable(one.house)}, mode {one.mode}"]
     if not one.current:
         parts.append("not this version's: timmyd hermes install brings it up to date")
-    parts.append(
-        {True: "enabled", False: "not enabled", None: "config.yaml cannot be read"}[one.enabled]
-    )
-    say(f"  {'; '.join(parts)}")
-    if one.last_at is None:
+    enabled = {True: "enabled", False: "not enabled", None: one.trouble}[one.enabled]
+    say(f"  {'; '.join([*parts, printable(enabled)])}")
+    if one.written.last_at is None:
         say("  it has not written yet")
-    else:
-        days = (now() - one.last_at) / _DAY_S
-        say(f"  {one.telemetry_files} files of telemetry, the last written {days:.1f} days ago")
+        return
+    days = (now() - one.written.last_at) / _DAY_S
+    say(f"  {one.written.files} files of telemetry, the last written {days:.1f} days ago")

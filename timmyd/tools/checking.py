@@ -8,6 +8,7 @@ from typing import Any, Final, Literal
 
 import msgspec
 
+from timmyd import __version__
 from timmyd.config import Settings, database_path, metrics_path, policy_path
 from timmyd.errors import StoreError
 from timmyd.house.policy import PolicyError, parse
@@ -152,6 +153,9 @@ def check_daemon(state: Path, status: dict[str, Any], *, now: float) -> Iterator
         yield wrong("daemon_hangs", state, words, "restart it: systemctl restart timmyd")
     else:
         yield fine("daemon_alive", state, f"the daemon runs (pid {pid})")
+    if (version := status.get("version")) not in {None, __version__}:
+        words = f"the daemon (pid {pid}) is timmyd {version}, this is {__version__}"
+        yield note("daemon_old", state, words, "restart it: systemctl restart timmyd")
     if status.get("observer") == "polling":
         yield note(
             "daemon_polls",

@@ -2,15 +2,20 @@
 
 import os
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
+from datetime import datetime
 from pathlib import Path
 from typing import Final
 
 import msgspec
 
 from timmyd.errors import SessionError
+from timmyd.house import KIT_VERSION
 from timmyd.house.recorder import SCHEMA
 from timmyd.service import hermes_kit
 from timmyd.service.files import Entry
+from timmyd.service.hermes_kit import KitStatus
+from timmyd.service.hermes_version import numbers
 from timmyd.service.inbox import Folder, Inbox, Looks, Place
 from timmyd.service.refusal import FileRefusedError
 from timmyd.service.state_db_file import StateDb, homes_of
@@ -98,12 +103,38 @@ def _check_home(home: Path, house: str) -> Iterator[Finding]:
             "the house kit is not installed: the house obeys nothing, and is seen less exactly",
             f"{_INSTALL} {home}",
         )
-    elif kit.enabled is not True:
+        return
+    if kit.enabled is None:
+        words = f"nobody can tell whether Hermes loads the house kit: {kit.trouble}"
+        yield note("kit_unclear", home, words, "hermes plugins list")
+    elif not kit.enabled:
         yield wrong("kit_disabled", home, "the house kit is not enabled", f"{_INSTALL} {home}")
-    elif not kit.current:
-        yield note("kit_old", home, f"the house kit is {kit.kit}", f"{_INSTALL} {home}")
-    else:
-        yield fine("kit_installed", home, f"the house kit {kit.kit} is in, mode {kit.mode}")
+    yield _check_version(kit)
+    if (written := kit.written).kit not in {None, kit.kit} and _is_later(
+        written.last_at, kit.since
+    ):
+        words = f"the last agent that wrote still ran the house kit {written.kit}, not {kit.kit}"
+        yield note("kit_not_loaded", home, words, "start its agents and its gateway again")
+
+
+def _check_version(kit: KitStatus) -> Finding:
+    """Whether the kit and this timmyd are of one version."""
+    words = f"the house kit is {kit.kit}, timmyd is {KIT_VERSION}"
+    if kit.current:
+        in_mode = f"the house kit {kit.kit} is in, mode {kit.mode}"
+        return fine("kit_installed", kit.home, in_mode)
+    if numbers(kit.kit or "") > numbers(KIT_VERSION):
+        return note("kit_newer", kit.home, words, "upgrade timmyd, which reads what it writes")
+    return note("kit_old", kit.home, words, f"{_INSTALL} {kit.home}")
+
+
+def _is_later(at: float | None, since: str | None) -> bool:
+    """Whether a time is after that of an installation that said when it was."""
+    if at is None or since is None:
+        return False
+    with suppress(ValueError):
+        return at > datetime.fromisoformat(since).timestamp()
+    return False
 
 
 def _check_state_db(file: StateDb, now: float) -> Iterator[Finding]:

@@ -5,12 +5,13 @@ from pathlib import Path
 from typing import Any
 
 from tests.hermes.support.home import HermesHome
+from timmyd.clock import now
 from timmyd.service.hermes_kit import install, plan_install
 
 
 def install_kit(home: HermesHome, *, house: str | None = None, mode: str | None = None) -> None:
     """Install the kit as `timmyd hermes install` does."""
-    install(plan_install(home.path, house=house, mode=mode))
+    install(plan_install(home.path, house=house, mode=mode), now=now())
 
 
 def telemetry(home: Path) -> list[dict[str, Any]]:

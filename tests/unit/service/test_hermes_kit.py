@@ -1,110 +1,42 @@
-"""Installing the house kit: config.yaml changes only by its own lines, and comes back to the byte."""
+"""Installing the house kit: whole or not at all, as the home's owner, and undone without a trace."""
 
+import errno
 import json
 import os
+import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
-from ruamel.yaml import YAML
 
 from timmyd.house import KIT_VERSION
-from timmyd.service.hermes_config import ConfigLayoutError, disabling, enabling, is_enabled
+from timmyd.service import kit_files
+from timmyd.service.hermes_config import ConfigLayoutError, is_enabled
 from timmyd.service.hermes_kit import (
     InstallPlan,
-    KitError,
-    hermes_version,
+    KitStatus,
     homes,
-    install,
+    install as install_at,
     plan_install,
     status,
     uninstall,
 )
+from timmyd.service.hermes_version import hermes_version
+from timmyd.service.kit_files import KitError
 
-REAL = b"""\
+NOW = 1_790_000_000.0
+DAY_S = 86_400.0
+CONFIG = b"""\
 # Hermes Agent configuration
-# -------------------------------------------------------------------
 model:
   default: "hermes3:8b"      # the small one
-  provider: custom
-  base_url: http://127.0.0.1:11434/v1
-
-# Tools.
-toolsets:
-- hermes-cli   # same indent as its key
-
-agent:
-  max_turns: 90
-  system_prompt: |
-    plugins:
-      enabled: no
-    # not a comment
-
 plugins:
   # what I use
   enabled:
     - disk-cleanup   # weekly
-    - 'observability/langfuse'
-
-  # off for now
-  disabled:
-    - spotify
-
 terminal: {backend: local, cwd: "."}   # flow
-
-display:
-    compact:   false
 """
-
-LAYOUTS: dict[str, bytes] = {
-    "a real one": REAL,
-    "none": b"",
-    "comments only": b"# nothing yet\n\n",
-    "no plugins": b"model:\n  default: x\n",
-    "no end of the last line": b"model:\n  default: x",
-    "a list at the depth of its key": b"plugins:\n  enabled:\n  - a\n  - b\nmodel: x\n",
-    "a flow list": b"plugins:\n  enabled: [a, 'b']   # two\nmodel: x\n",
-    "a flow list with a comma at the end": b"plugins:\n  enabled: [a, ]\n",
-    "an empty flow list": b"plugins:\n    enabled: []\n",
-    "an empty flow list with room": b"plugins:\n    enabled: [ ]\n",
-    "no enabled": b"plugins:\n    disabled: [x]\n    hooks: {}\nmodel: x\n",
-    "nothing below plugins": b"plugins:\nmodel: x\n",
-    "nothing below enabled": b"plugins:\n  enabled:\nmodel: x\n",
-    "windows line ends": b"plugins:\r\n  enabled:\r\n    - a\r\nmodel: x\r\n",
-    "a start of the document": b"---\n# head\nplugins:\n  enabled:\n    - a\n",
-    "a mark of byte order": b"\xef\xbb\xbfplugins:\n  enabled:\n    - a\n",
-    "a mark of byte order and no plugins": b"\xef\xbb\xbfmodel: x\n",
-    "quoted keys": b'"plugins":\n  "enabled":\n    - "a"\n',
-    "a list that ends without a line end": b"plugins:\n  enabled:\n    - a",
-    "comments between and after": b"plugins:\n  enabled:\n    # one\n    - a\n\n    # after\n\n# top\nmodel: x\n",
-    "letters beyond ascii": "# grüße 😀\nplugins:\n  enabled: [ä-x]\n".encode().replace(b"\xc3\xa4-x", b"a"),
-}  # fmt: skip
-
-BEYOND: dict[str, bytes] = {
-    "flow": b"plugins: {enabled: [a]}\n",
-    "all flow": b"{plugins: {enabled: []}}\n",
-    "an anchor": b"plugins:\n  enabled: &list\n    - a\n",
-    "an alias": b"x: &l [a]\nplugins:\n  enabled: *l\n",
-    "a merge": b"plugins: *p\n",
-    "a nested list": b"plugins:\n  enabled:\n    - [a]\n",
-    "objects in the list": b"plugins:\n  enabled:\n    - name: a\n",
-    "a flow list over lines": b"plugins:\n  enabled: [a,\n    b]\n",
-    "tabs": b"plugins:\n\tenabled:\n",
-    "several documents": b"a: 1\n---\nb: 2\n",
-    "twice": b"plugins:\n  enabled: [a]\nplugins:\n  enabled: [b]\n",
-    "a list at the top": b"- a\n- b\n",
-    "a word": b"hello\n",
-    "keys that are indented": b"  model: x\n",
-    "no text": b"\xff\xfe\x00",
-    "switched off": b"plugins:\n  disabled: [timmy]\n",
-    "null": b"plugins: ~\nmodel: null\n",
-    "a null list": b"plugins:\n  enabled: null\n",
-    "text": b"plugins:\n  enabled: timmy, a\n",
-}
-
-
-def _load(data: bytes) -> dict[str, object]:
-    found: dict[str, object] | None = YAML(typ="safe", pure=True).load(data.decode())
-    return found or {}
 
 
 @pytest.fixture
@@ -115,76 +47,52 @@ def home(tmp_path: Path) -> Path:
 
 
 def _plan(home: Path, **options: str) -> InstallPlan:
-    return plan_install(home, **{"path": "", **options})
+    return plan_install(home, path="", house=options.get("house"), mode=options.get("mode"))
 
 
-@pytest.mark.parametrize("name", LAYOUTS)
-def test_only_one_name_is_added_and_taking_it_out_gives_the_same_bytes(
-    name: str, home: Path
-) -> None:
-    before, config = LAYOUTS[name], home / "config.yaml"
-    config.write_bytes(before)
+def install(plan: InstallPlan, *, now: float = NOW) -> KitStatus:
+    return install_at(plan, now=now)
+
+
+def test_installing_and_taking_out_leaves_every_byte_and_the_mode(home: Path) -> None:
+    config = home / "config.yaml"
+    config.write_bytes(CONFIG)
     config.chmod(0o640)
     install(_plan(home))
-    after = config.read_bytes()
-
-    wanted = _load(before)
-    plugins = dict(wanted.get("plugins") or {})  # type: ignore[call-overload]
-    plugins["enabled"] = [*(plugins.get("enabled") or []), "timmy"]
-    assert _load(after) == {**wanted, "plugins": plugins}
-    assert is_enabled(after, "timmy")
+    assert is_enabled(config.read_bytes(), "timmy")
     assert config.stat().st_mode & 0o777 == 0o640
-    assert uninstall(home) != ()
-    assert config.read_bytes() == before
+    done = uninstall(home)
+
+    assert done == (f"took timmy out of {config}", f"removed {home / 'plugins' / 'timmy'}")
+    assert config.read_bytes() == CONFIG
+    assert config.stat().st_mode & 0o777 == 0o640
     assert [path.name for path in home.iterdir()] == ["config.yaml"]
 
 
-@pytest.mark.parametrize("name", LAYOUTS)
-def test_every_line_of_the_user_stays_as_it_was(name: str) -> None:
-    before = LAYOUTS[name]
-    edit = enabling(before, "timmy")
-    assert edit is not None
-    after = edit.apply(before)
-
-    assert after.replace(edit.text, b"", 1) == before or edit.undo(after) == before
-    assert before.startswith(after[: edit.offset])
-    assert after.endswith(before[edit.offset :])
-
-
-@pytest.mark.parametrize("name", BEYOND)
-def test_a_layout_beyond_a_careful_edit_is_refused_and_nothing_is_changed(
-    name: str, home: Path
-) -> None:
-    (home / "config.yaml").write_bytes(BEYOND[name])
-
-    with pytest.raises(ConfigLayoutError, match="hint: add `timmy` to the list"):
+def test_a_layout_beyond_a_careful_edit_changes_nothing_and_there_is_a_way_out(home: Path) -> None:
+    config = b"plugins: &p\n  enabled: [a]\nx: *p\n"
+    (home / "config.yaml").write_bytes(config)
+    with pytest.raises(ConfigLayoutError, match="--leave-config"):
         _plan(home)
-    assert (home / "config.yaml").read_bytes() == BEYOND[name]
     assert [path.name for path in home.iterdir()] == ["config.yaml"]
+    found = install(plan_install(home, path="", leave_config=True))
+
+    assert (found.kit, found.enabled) == (KIT_VERSION, None)
+    assert found.trouble == "config.yaml line 1: found `plugins` with an anchor, an alias or a tag"
+    done = uninstall(home)
+    assert done[0].startswith(f"left {home / 'config.yaml'} as it is (config.yaml line 1: found")
+    assert (home / "config.yaml").read_bytes() == config
+    assert not (home / "plugins").exists()
 
 
-@pytest.mark.parametrize("name", LAYOUTS)
-def test_after_the_user_changed_the_file_only_our_name_goes(name: str, home: Path) -> None:
-    config = home / "config.yaml"
-    config.write_bytes(LAYOUTS[name])
-    install(_plan(home))
-    installed = config.read_bytes()
-    bom = b"\xef\xbb\xbf" if installed.startswith(b"\xef\xbb\xbf") else b""
-    rest = installed.removeprefix(bom)
-    start = b"" if rest.startswith(b"---") else b"# mine\nextra: 1\n"
-    config.write_bytes(bom + start + rest + (b"" if rest.endswith(b"\n") else b"\n") + b"# end\n")
-    changed = _load(config.read_bytes())
-    uninstall(home)
+def test_a_plugin_that_the_user_enables_later_is_taken_out_by_name(home: Path) -> None:
+    plan = plan_install(home, path="", leave_config=True)
+    assert plan.changes[-1] == "enable it afterwards: hermes plugins enable timmy"
+    assert install(plan).enabled is False
+    (home / "config.yaml").write_bytes(b"plugins:\n  enabled:\n    - timmy\n")
 
-    plugins = dict(changed["plugins"])  # type: ignore[call-overload]
-    kept = [item for item in plugins["enabled"] if item != "timmy"]
-    found = _load(config.read_bytes())
-    assert {k: v for k, v in found.items() if k != "plugins"} == {
-        k: v for k, v in changed.items() if k != "plugins"
-    }
-    left = dict(found.get("plugins") or {})  # type: ignore[call-overload]
-    assert (left.get("enabled") or []) == kept
-    assert config.read_bytes().endswith(b"# end\n")
+    assert install(_plan(home)).enabled
+    assert uninstall(home)[0] == f"{home / 'config.yaml'} still names timmy: plugins.enabled"
 
 
 def test_a_home_without_settings_gets_a_file_and_loses_it_again(home: Path) -> None:
@@ -213,7 +121,7 @@ def test_the_kit_that_is_installed_is_whole_and_set(home: Path) -> None:
 def test_installing_again_replaces_the_kit_keeps_what_is_set_and_is_still_undone(
     home: Path,
 ) -> None:
-    (home / "config.yaml").write_bytes(REAL)
+    (home / "config.yaml").write_bytes(CONFIG)
     install(_plan(home, house="ezra"))
     folder = home / "plugins" / "timmy"
     (folder / "left_over.py").write_text("")
@@ -227,7 +135,7 @@ def test_installing_again_replaces_the_kit_keeps_what_is_set_and_is_still_undone
     assert json.loads((folder / "settings.json").read_text())["keep_days"] == 3
     assert not (folder / "left_over.py").exists()
     uninstall(home)
-    assert (home / "config.yaml").read_bytes() == REAL
+    assert (home / "config.yaml").read_bytes() == CONFIG
     assert [path.name for path in home.iterdir()] == ["config.yaml"]
 
 
@@ -256,9 +164,9 @@ def test_a_foreign_plugin_of_this_name_is_left_alone(home: Path) -> None:
 
 
 def test_a_plan_that_is_out_of_date_changes_nothing(home: Path) -> None:
-    (home / "config.yaml").write_bytes(REAL)
+    (home / "config.yaml").write_bytes(CONFIG)
     plan = _plan(home)
-    (home / "config.yaml").write_bytes(REAL + b"x: 1\n")
+    (home / "config.yaml").write_bytes(CONFIG + b"x: 1\n")
 
     with pytest.raises(KitError, match="has just changed"):
         install(plan)
@@ -268,7 +176,7 @@ def test_a_plan_that_is_out_of_date_changes_nothing(home: Path) -> None:
 def test_a_disk_that_refuses_leaves_everything_as_it_was(
     home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    (home / "config.yaml").write_bytes(REAL)
+    (home / "config.yaml").write_bytes(CONFIG)
     plan = _plan(home)
 
     def refuse(_fd: int) -> None:
@@ -277,19 +185,19 @@ def test_a_disk_that_refuses_leaves_everything_as_it_was(
     monkeypatch.setattr(os, "fsync", refuse)
     with pytest.raises(OSError, match="No space left"):
         install(plan)
-    assert (home / "config.yaml").read_bytes() == REAL
+    assert (home / "config.yaml").read_bytes() == CONFIG
     assert not (home / "plugins" / "timmy").exists()
     assert not list(home.glob(".timmy-*"))
 
 
 def test_a_link_to_the_settings_stays_a_link(home: Path, tmp_path: Path) -> None:
-    (tmp_path / "dotfiles.yaml").write_bytes(REAL)
+    (tmp_path / "dotfiles.yaml").write_bytes(CONFIG)
     (home / "config.yaml").symlink_to(tmp_path / "dotfiles.yaml")
     install(_plan(home))
     assert (home / "config.yaml").is_symlink()
     assert is_enabled((tmp_path / "dotfiles.yaml").read_bytes(), "timmy")
     uninstall(home)
-    assert (tmp_path / "dotfiles.yaml").read_bytes() == REAL
+    assert (tmp_path / "dotfiles.yaml").read_bytes() == CONFIG
 
 
 def test_telemetry_outlives_the_kit(home: Path) -> None:
@@ -299,7 +207,7 @@ def test_telemetry_outlives_the_kit(home: Path) -> None:
     (folder / "s.jsonl").write_text("{}\n")
     os.utime(folder / "s.jsonl", (1e9, 1e9))
     found = status(home, path="")
-    assert (found.telemetry_files, found.last_at) == (1, 1e9)
+    assert (found.written.files, found.written.last_at) == (1, 1e9)
     uninstall(home)
 
     assert (folder / "s.jsonl").exists()
@@ -343,6 +251,247 @@ def test_the_version_of_hermes_is_found_without_running_it(home: Path, tmp_path:
         _plan(home)
 
 
-def test_disabling_what_is_not_there_changes_nothing() -> None:
-    assert disabling(REAL, "timmy") == REAL
-    assert disabling(b"", "timmy") == b""
+def test_what_hermes_still_says_of_the_kit_is_told(home: Path) -> None:
+    install(_plan(home))
+    rewritten = b"plugins:\n  enabled: []\n  disabled: [timmy]\n  entries:\n    timmy: {x: no}\n"
+    (home / "config.yaml").write_bytes(rewritten)
+    done = uninstall(home)
+
+    assert done[:2] == tuple(
+        f"{home / 'config.yaml'} still names timmy: {place}"
+        for place in ("plugins.disabled", "plugins.entries.timmy")
+    )
+    assert (home / "config.yaml").read_bytes() == rewritten
+
+
+def test_a_link_to_nothing_is_said_and_nothing_is_made_behind_it(
+    home: Path, tmp_path: Path
+) -> None:
+    (home / "config.yaml").symlink_to(tmp_path / "dotfiles" / "config.yaml")
+    with pytest.raises(KitError, match=r"config\.yaml is a link to .*, which is not there"):
+        _plan(home)
+    assert status(home, path="").trouble.endswith("which is not there")
+    assert [path.name for path in home.iterdir()] == ["config.yaml"]
+    install(plan_install(home, path="", leave_config=True))
+
+    assert "which is not there" in uninstall(home)[0]
+    assert not (tmp_path / "dotfiles").exists()
+
+
+def test_a_loop_a_pipe_and_a_folder_are_no_settings(home: Path) -> None:
+    config = home / "config.yaml"
+    config.symlink_to(config)
+    with pytest.raises(KitError, match="cannot be read"):
+        _plan(home)
+    config.unlink()
+    os.mkfifo(config)
+    with pytest.raises(KitError, match="cannot be read: is no regular file"):
+        _plan(home)
+    config.unlink()
+    config.mkdir()
+    with pytest.raises(KitError, match="cannot be read"):
+        _plan(home)
+
+
+def test_another_name_of_the_settings_is_said_and_keeps_its_text(
+    home: Path, tmp_path: Path
+) -> None:
+    (home / "config.yaml").write_bytes(CONFIG)
+    (tmp_path / "backup.yaml").hardlink_to(home / "config.yaml")
+    plan = _plan(home)
+    assert plan.changes[-1] == "config.yaml has 2 names (hard links): the others keep the old text"
+    install(plan)
+
+    assert (tmp_path / "backup.yaml").read_bytes() == CONFIG
+    assert is_enabled((home / "config.yaml").read_bytes(), "timmy")
+
+
+def test_a_kit_that_is_a_link_is_left_alone(home: Path, tmp_path: Path) -> None:
+    install(_plan(home))
+    shutil.move(home / "plugins" / "timmy", tmp_path / "checkout")
+    (home / "plugins" / "timmy").symlink_to(tmp_path / "checkout")
+    with pytest.raises(KitError, match="is a link"):
+        _plan(home)
+    with pytest.raises(KitError, match="is a link"):
+        uninstall(home)
+
+    assert (tmp_path / "checkout" / "plugin.yaml").exists()
+
+
+def _old_kit(home: Path, version: str) -> Path:
+    """A kit as that version left it, with the record that 0.1 wrote."""
+    install(_plan(home, house="ezra", mode="sovereign"))
+    folder = home / "plugins" / "timmy"
+    record = json.loads((folder / "installed.json").read_text())
+    old = {"kit": version, **{k: record[k] for k in ("made_plugins", "edit", "made_config")}}
+    del old["edit"]["made"]
+    (folder / "installed.json").write_text(json.dumps(old))
+    (folder / "old.py").write_text("")
+    return folder
+
+
+def test_a_kit_of_0_1_is_upgraded_in_place_keeps_what_is_set_and_says_since_when(
+    home: Path,
+) -> None:
+    (home / "config.yaml").write_bytes(CONFIG)
+    folder = _old_kit(home, "0.0.9")
+    assert status(home, path="").kit == "0.0.9"
+    assert not status(home, path="").current
+    plan = _plan(home)
+    assert plan.changes[0].endswith(" in place of 0.0.9")
+    found = install(plan)
+
+    assert (found.kit, found.house, found.mode) == (KIT_VERSION, "ezra", "sovereign")
+    assert found.enabled
+    assert not (folder / "old.py").exists()
+    record = json.loads((folder / "installed.json").read_text())
+    assert record["version"] == KIT_VERSION
+    assert record["since"] == "2026-09-21T14:13:20.000Z"
+    assert record["upgraded_from"] == "0.0.9"
+    uninstall(home)
+    assert (home / "config.yaml").read_bytes() == CONFIG
+    assert [path.name for path in home.iterdir()] == ["config.yaml"]
+
+
+def test_a_fresh_kit_took_no_ones_place_and_installing_again_does_not_change_since_when(
+    home: Path,
+) -> None:
+    first = install(_plan(home))
+    again = install(_plan(home), now=NOW + DAY_S)
+
+    assert first.upgraded_from is None
+    assert (again.since, again.upgraded_from) == (first.since, None)
+
+
+@pytest.mark.parametrize(("days", "kept"), [(1.0, True), (8.0, False)])
+def test_an_upgrade_soon_after_an_upgrade_counts_from_the_first(
+    home: Path, days: float, kept: bool
+) -> None:
+    folder = _old_kit(home, "0.0.9")
+    first = install(_plan(home))
+    record = json.loads((folder / "installed.json").read_text())
+    (folder / "installed.json").write_text(json.dumps({**record, "version": "0.0.10"}))
+    second = install(_plan(home), now=NOW + days * DAY_S)
+
+    assert (second.since == first.since) is kept
+    assert second.upgraded_from == ("0.0.9" if kept else "0.0.10")
+
+
+# For each step a child is killed at its n-th change of the disk; the last one comes to its end.
+KILLER = """
+import os, shutil, sys
+from pathlib import Path
+from timmyd.service import kit_files
+from timmyd.service.hermes_kit import install, plan_install
+home, now, exchange = Path(sys.argv[1]), float(sys.argv[2]), sys.argv[3] == "True"
+changes = {"os.rename", "os.rmdir", "os.mkdir", "shutil.rmtree", "ctypes.dlsym"}
+if not exchange:
+    kit_files._exchange = lambda one, other: False
+for step in range(200):
+    copy = home.with_name(f"copy{step:03}")
+    shutil.copytree(home, copy)
+    child = os.fork()
+    if child == 0:
+        left = step
+        def before_each(event, args):
+            global left
+            if event in changes:
+                left -= 1
+                if left < 0:
+                    os._exit(9)
+        plan = plan_install(copy, path="")
+        sys.addaudithook(before_each)
+        install(plan, now=now)
+        os._exit(0)
+    if os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0:
+        break
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("exchange", [True, False])
+def test_a_kill_at_any_step_of_an_upgrade_leaves_a_whole_kit_or_one_that_comes_back(
+    home: Path, tmp_path: Path, exchange: bool
+) -> None:
+    (home / "config.yaml").write_bytes(CONFIG)
+    _old_kit(home, "0.0.9")
+    (home / "config.yaml").write_bytes(CONFIG)
+    command = [sys.executable, "-c", KILLER, str(home), str(NOW), str(exchange)]
+    subprocess.run(command, check=True, timeout=60)
+    copies = sorted(tmp_path.glob("copy*"))
+    assert len(copies) > 5
+    found: set[str | None] = set()
+    for copy in copies:
+        folder = copy / "plugins" / "timmy"
+        version = status(copy, path="").kit
+        found.add(version)
+        assert (folder / "old.py").exists() is (version == "0.0.9")
+        if version is not None:
+            assert (folder / "hermes.py").exists()
+        after = install(_plan(copy))
+        assert (after.kit, after.house, after.mode) == (KIT_VERSION, "ezra", "sovereign")
+        assert after.enabled
+        assert sorted(path.name for path in copy.iterdir()) == ["config.yaml", "plugins"]
+        uninstall(copy)
+        assert (copy / "config.yaml").read_bytes() == CONFIG
+    assert found == {"0.0.9", KIT_VERSION} | (set() if exchange else {None})
+
+
+def test_a_disk_that_refuses_an_upgrade_leaves_the_old_kit(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (home / "config.yaml").write_bytes(CONFIG)
+    folder = _old_kit(home, "0.0.9")
+    (home / "config.yaml").write_bytes(CONFIG)
+    plan = _plan(home)
+
+    def refuse(_home: Path, _data: bytes) -> None:
+        raise OSError(errno.EROFS, "Read-only file system")
+
+    monkeypatch.setattr("timmyd.service.hermes_kit.write_config", refuse)
+    with pytest.raises(OSError, match="Read-only"):
+        install(plan)
+    assert (folder / "old.py").exists()
+    assert status(home, path="").kit == "0.0.9"
+    assert sorted(path.name for path in home.iterdir()) == ["config.yaml", "plugins"]
+
+
+def test_two_installations_do_not_meet(home: Path) -> None:
+    plan = _plan(home)
+    with kit_files.alone(home), pytest.raises(KitError, match="another installation is at work"):
+        install(plan)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can act for another user")
+def test_root_acts_as_the_owner_of_the_home_whatever_links_they_laid(tmp_path: Path) -> None:
+    home, other = Path("/tmp") / f"timmyd-{os.getpid()}", tmp_path / "secret.yaml"
+    try:
+        home.mkdir()
+        os.chown(home, 12_345, 12_345)
+        other.write_bytes(b"model: x\n")
+        install(_plan(home))
+        assert {path.stat().st_uid for path in home.rglob("*")} == {12_345}
+        uninstall(home)
+        (home / "config.yaml").symlink_to(other)
+        with pytest.raises(KitError, match="cannot be read: Permission denied"):
+            _plan(home)
+        assert os.geteuid() == 0
+        assert other.read_bytes() == b"model: x\n"
+    finally:
+        shutil.rmtree(home, ignore_errors=True)
+
+
+def test_the_newest_header_tells_which_kit_wrote_last(home: Path) -> None:
+    folder = home / "sessions" / "timmy"
+    folder.mkdir(parents=True)
+    header = '{"schema":"timmy.telemetry/1","run":"%s","kit":"%s","seam":"%s"}\n'
+    (folder / "a.jsonl").write_text(header % (1, "0.0.1", "hooks"))
+    os.utime(folder / "a.jsonl", (1e9, 1e9))
+    lines = '{"run":"2","n":1}\n' * 20_000
+    (folder / "b.jsonl").write_text(header % (2, "0.0.2", "hooks") + lines)
+    assert status(home, path="").written.kit == "0.0.2"
+    with (folder / "b.jsonl").open("a") as file:
+        file.write(header % (3, "0.0.3", "middleware") + '{"run":"3","n":1}\n{"schema":"')
+    found = status(home, path="").written
+
+    assert (found.files, found.kit, found.seam) == (2, "0.0.3", "middleware")
