@@ -12,6 +12,7 @@ from timmyd.cli.where import Context, context, places
 from timmyd.clock import now as wall_clock
 from timmyd.errors import ConfigError, StoreError
 from timmyd.service.logs import printable
+from timmyd.service.privilege import as_owner
 from timmyd.store.database import PatternDatabase
 from timmyd.tools.checking import (
     Finding,
@@ -37,7 +38,7 @@ def check(
 ) -> None:
     """Settings, state, policy, Hermes homes and their sources; status 1 if something is wrong."""
     try:
-        found = context(config, state)
+        found = context(config, state, stay_root=True)
     except ConfigError as error:
         findings = [
             wrong("settings_wrong", one.place, one.message, one.hint or "correct the settings")
@@ -55,9 +56,13 @@ def _look(found: Context) -> Iterator[Finding]:
     now = wall_clock()
     where = places(found.settings)
     yield from check_settings(found.paths)
-    yield from check_state(found.settings, found.state)
-    yield from check_policy(found.settings, found.state, now=now)
-    yield from check_daemon(found.state, _status(found), now=now)
+    with as_owner(found.state):
+        of_state = [
+            *check_state(found.settings, found.state),
+            *check_policy(found.settings, found.state, now=now),
+            *check_daemon(found.state, _status(found), now=now),
+        ]
+    yield from of_state
     yield from check_inotify(watched_folders(where), uid=os.geteuid())
     yield from check_homes(where, now=now, largest_bytes=found.settings.files.largest_bytes)
 

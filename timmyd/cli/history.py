@@ -12,6 +12,7 @@ from timmyd.cli.where import context
 from timmyd.engine.ingest import Ingest
 from timmyd.service.lock import holder
 from timmyd.service.logs import printable
+from timmyd.service.privilege import as_owner
 from timmyd.store.database import PatternDatabase
 from timmyd.tools.import_wanted import Progress, Report
 from timmyd.tools.importing import import_paths
@@ -38,15 +39,17 @@ def take_in(
     as_json: JsonOption = False,
 ) -> None:
     """Take in history. Can be stopped and run again; works beside a running daemon."""
-    found = context(config, state)
-    database = PatternDatabase(found.database)
+    found = context(config, state, stay_root=True)
+    with as_owner(found.state):
+        database = PatternDatabase(found.database)
     try:
         with _bar() as progress:
             report = import_paths(database, Ingest.of(found.settings), paths, progress=progress)
     except ValueError as error:
         raise UsageError(str(error)) from None
     finally:
-        database.close()
+        with as_owner(found.state):
+            database.close()
     if as_json:
         print_json(_as_dict(report))
     else:

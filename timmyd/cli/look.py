@@ -12,6 +12,7 @@ from timmyd.cli.where import Context, context, look_into
 from timmyd.clock import now as wall_clock
 from timmyd.service.lock import holder
 from timmyd.service.logs import printable
+from timmyd.service.privilege import as_root
 
 _STALE_S = 120.0
 _MOST_FAILING = 50
@@ -133,7 +134,8 @@ def report(
 
     found = collect(look_into(context(config, state)), days=None if everything else days)
     if html is not None:
-        html.write_text(render_page(found), encoding="utf-8")
+        with as_root():
+            html.write_text(render_page(found), encoding="utf-8")
         say(f"written to {html}")
     elif as_json:
         say(to_json(found))

@@ -8,10 +8,9 @@ import typer
 from timmyd.cli.options import ConfigOption, JsonOption, StateOption
 from timmyd.cli.output import FAILED, WRONG_USAGE, complain, print_json, say
 from timmyd.cli.policy import show
-from timmyd.cli.where import Context, context, look_into
+from timmyd.cli.where import Context, context, look_into, not_the_operator
 from timmyd.clock import now
 from timmyd.engine import IntelligenceEngine
-from timmyd.errors import StoreError
 from timmyd.service.lock import holder
 from timmyd.service.logs import printable
 from timmyd.store.database import PatternDatabase
@@ -144,11 +143,10 @@ def _keys(found: Context) -> str:
 
 def _order(found: Context, kind: str, body: Mapping[str, Any], *, as_json: bool) -> None:
     """Leave an order; without a daemon it is carried out here and now."""
-    try:
-        database = PatternDatabase(found.database)
-    except StoreError as error:
-        complain(f"{error}\n  hint: run this as the user that owns {found.state}")
-        raise typer.Exit(FAILED) from None
+    if (words := not_the_operator(found.state)) is not None:
+        complain(words)
+        raise typer.Exit(FAILED)
+    database = PatternDatabase(found.database)
     try:
         number = database.add_order(kind, body, at=now())
         pid = holder(found.state)

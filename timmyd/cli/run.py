@@ -20,6 +20,7 @@ from timmyd.service.inbox import Place
 from timmyd.service.lock import StateLock
 from timmyd.service.logs import EventLogger, configure
 from timmyd.service.loop import Daemon, Summary
+from timmyd.service.privilege import stranger, user_name
 from timmyd.service.systemd import Notifier
 from timmyd.store.database import PatternDatabase
 
@@ -75,14 +76,20 @@ def main(words: Sequence[str]) -> int:
         TimmyError: It cannot run; the class says who must act.
     """
     given = parser().parse_args(words)
-    found = context(given.config, given.state)
+    found = context(given.config, given.state, stay_root=True)
+    if (owner := stranger(found.state)) is not None:
+        raise StoreError(
+            str(found.state),
+            f"it belongs to {user_name(owner.st_uid)}, and this is root",
+            hint="systemctl start timmyd; or run it as that user",
+        )
     where = places(found.settings, given.home, given.sessions)
     notifier = Notifier()
     # what is said on the way to READY is written right after it, or with the first trouble
     log = configure(found.settings.log.level, found.settings.log.format, hold=not given.once)
 
     def reload() -> tuple[Settings, list[Place]]:
-        again = context(given.config, given.state)
+        again = context(given.config, given.state, stay_root=True)
         return again.settings, places(again.settings, given.home, given.sessions)
 
     with StateLock(found.state):

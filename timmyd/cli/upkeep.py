@@ -1,6 +1,5 @@
 """`db check | backup | restore`: the database itself."""
 
-import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -11,9 +10,10 @@ import typer
 
 from timmyd.cli.options import ConfigOption, JsonOption, StateOption
 from timmyd.cli.output import FAILED, is_terminal, print_json, say
-from timmyd.cli.where import Context, context
+from timmyd.cli.where import context
 from timmyd.clock import now
 from timmyd.service.lock import StateLock
+from timmyd.service.privilege import as_root
 from timmyd.store import backup as copies
 
 
@@ -63,7 +63,7 @@ def backup(
     """Copy the database as it is now; also while the daemon runs."""
     found = context(config, state)
     with _bar("copying") as progress:
-        size = copies.backup(found.database, file.absolute(), progress=progress)
+        size = copies.backup(found.database, file.absolute(), elsewhere=as_root, progress=progress)
     if as_json:
         print_json({"database": str(found.database), "backup": str(file), "size_bytes": size})
     else:
@@ -79,10 +79,13 @@ def restore(
 ) -> None:
     """Go back to a backup. The daemon must not run; the present database stays beside it."""
     found = context(config, state)
-    version = copies.check_backup(file)
-    with _alone(found), _bar("restoring") as progress:
+    with as_root():
+        version = copies.check_backup(file)
+    with StateLock(found.state), _bar("restoring") as progress:
         suffix = f".before-{datetime.fromtimestamp(now(), UTC):%Y%m%d-%H%M%S}"
-        kept = copies.restore(file, found.database, suffix=suffix, progress=progress)
+        kept = copies.restore(
+            file, found.database, suffix=suffix, elsewhere=as_root, progress=progress
+        )
     if as_json:
         print_json(
             {
@@ -95,21 +98,6 @@ def restore(
     say(f"{found.database} is now what {file} was")
     if kept is not None:
         say(f"the one before is kept as {kept}")
-
-
-@contextmanager
-def _alone(found: Context) -> Iterator[None]:
-    """Hold the lock of the state, so that no daemon runs or starts meanwhile."""
-    with StateLock(found.state):
-        _give_back(found.state)
-        yield
-
-
-def _give_back(state: Path) -> None:
-    """A lock that root made would keep the service out."""
-    if os.geteuid() == 0:
-        info = state.stat()
-        os.chown(state / "lock", info.st_uid, info.st_gid)
 
 
 @contextmanager

@@ -7,11 +7,12 @@ from pathlib import Path
 
 from timmyd.cli.output import UsageError
 from timmyd.config import Settings, database_path, default_paths, load, state_dir
-from timmyd.config.places import SERVICE_FOLDER
+from timmyd.config.places import SERVICE_FOLDER, SERVICE_STATE
 from timmyd.engine import IntelligenceEngine
 from timmyd.errors import ConfigError, Problem
 from timmyd.house.keys import is_house
 from timmyd.service.inbox import Place
+from timmyd.service.privilege import become_owner, user_name
 from timmyd.store.database import PatternDatabase
 
 DEFAULT_HOUSE = "timmy"
@@ -31,14 +32,22 @@ class Context:
         return database_path(self.state)
 
 
-def context(config: Path | None, state: Path | None) -> Context:
-    """Load the settings.
+def context(config: Path | None, state: Path | None, *, stay_root: bool = False) -> Context:
+    """Load the settings; from then on root acts as the owner of the state (`service.privilege`).
+
+    Args:
+        config: The file that the operator named, if any.
+        state: The directory that the operator named, if any.
+        stay_root: The command needs root for more than the state, and minds the state itself.
 
     Raises:
         ConfigError: They have problems, or the file that was named does not exist.
     """
     paths = settings_paths(config)
-    return Context(load(paths), state_of(state), tuple(paths))
+    found = Context(load(paths), state_of(state), tuple(paths))
+    if not stay_root:
+        become_owner(found.state)
+    return found
 
 
 def state_of(state: Path | None) -> Path:
@@ -62,6 +71,28 @@ def settings_paths(config: Path | None) -> list[Path]:
 def is_service() -> bool:
     """Whether this process is, or belongs to, the system service."""
     return "STATE_DIRECTORY" in os.environ and SERVICE_FOLDER.exists()
+
+
+def not_the_operator(state: Path, *, service: Path = SERVICE_STATE) -> str | None:
+    """Why this user may give no orders there, and who may; None for the operator."""
+    uid = os.geteuid()
+    owner = _owner(state)
+    if owner == uid or (owner is None and _owner(service) in {None, uid}):
+        return None
+    operator = "root" if owner is None or state == service else user_name(owner)
+    if owner is None:
+        where = f"none is yours, and the operator of this machine's ({service}) is {operator}"
+    else:
+        where = f"the operator of {state} is {operator}"
+    way = "run it with sudo" if operator == "root" else f"run it as {operator}"
+    return f"{user_name(uid)} may not give orders to timmyd here: {where}\n  hint: {way}"
+
+
+def _owner(folder: Path) -> int | None:
+    try:
+        return folder.stat().st_uid
+    except OSError:
+        return None
 
 
 def look_into(found: Context) -> IntelligenceEngine:

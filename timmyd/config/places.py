@@ -7,6 +7,7 @@ from timmyd.config.settings import Settings
 from timmyd.errors import ConfigError, Problem
 
 SERVICE_FOLDER = Path("/etc/timmyd")
+SERVICE_STATE = Path("/var/lib/timmyd")
 _MAIN = "timmyd.toml"
 
 

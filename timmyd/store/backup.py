@@ -3,7 +3,7 @@
 import os
 import sqlite3
 from collections.abc import Callable
-from contextlib import closing, suppress
+from contextlib import AbstractContextManager, closing, nullcontext, suppress
 from pathlib import Path
 
 from timmyd.errors import StoreError
@@ -15,11 +15,18 @@ _SLEEP_S = 0.01
 _MODE = 0o600
 _SIDE_FILES = ("-wal", "-shm")
 
+Elsewhere = Callable[[], AbstractContextManager[None]]
 Progress = Callable[[int, int], None]
 """Told (pages done, pages in all)."""
 
 
-def backup(source: Path, target: Path, *, progress: Progress = lambda _done, _all: None) -> int:
+def backup(
+    source: Path,
+    target: Path,
+    *,
+    elsewhere: Elsewhere = nullcontext,
+    progress: Progress = lambda _done, _all: None,
+) -> int:
     """Copy a database as it is at one instant, also while a daemon writes to it.
 
     The copy takes its name only when it is whole and on the disk; mode 0600, like the original.
@@ -27,6 +34,7 @@ def backup(source: Path, target: Path, *, progress: Progress = lambda _done, _al
     Args:
         source: The database.
         target: Where to; a file there is replaced.
+        elsewhere: Entered where the copy is touched and not the database.
         progress: Called after each step.
 
     Returns:
@@ -35,21 +43,27 @@ def backup(source: Path, target: Path, *, progress: Progress = lambda _done, _al
     Raises:
         StoreError: The database cannot be read, or the copy cannot be written.
     """
-    if target.exists() and target.samefile(source):
-        raise StoreError(str(target), "a database is no backup of itself", hint="name another file")
     fresh = target.with_name(f".{target.name}.new")
-    with closing(connect_read_only(str(source), any_version=True)) as connection:
+    with closing(connect_read_only(str(source), any_version=True)) as connection, elsewhere():
+        if target.exists() and target.samefile(source):
+            words = "a database is no backup of itself"
+            raise StoreError(str(target), words, hint="name another file")
         _copy(connection, fresh, progress)
-    try:
-        fresh.replace(target)
-        _sync_folder(target.parent)
-    except OSError as error:
-        raise StoreError(str(target), f"it cannot be written: {error.strerror}") from error
-    return target.stat().st_size
+        try:
+            fresh.replace(target)
+            _sync_folder(target.parent)
+        except OSError as error:
+            raise StoreError(str(target), f"it cannot be written: {error.strerror}") from error
+        return target.stat().st_size
 
 
 def restore(
-    source: Path, target: Path, *, suffix: str, progress: Progress = lambda _done, _all: None
+    source: Path,
+    target: Path,
+    *,
+    suffix: str,
+    elsewhere: Elsewhere = nullcontext,
+    progress: Progress = lambda _done, _all: None,
 ) -> Path | None:
     """Put a backup in the place of the database; the caller sees to it that no daemon runs.
 
@@ -61,6 +75,7 @@ def restore(
         source: The backup; it is checked, then copied.
         target: The database.
         suffix: What the old database's name gets at its end.
+        elsewhere: Entered where the backup is opened, by its owner's leave and not the database's.
         progress: Called after each step.
 
     Returns:
@@ -70,15 +85,16 @@ def restore(
         StoreError: The backup is damaged, another program's or of a newer schema, or the disk
             refuses; the old database is in force.
     """
-    check_backup(source)
+    with elsewhere():
+        check_backup(source)
+        opened = connect_read_only(str(source), any_version=True)
     fresh = target.with_name(f".{target.name}.new")
-    try:
-        target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    except OSError as error:
-        raise StoreError(str(target), f"its folder cannot be made: {error.strerror}") from error
-    with closing(connect_read_only(str(source), any_version=True)) as connection:
+    with closing(opened) as connection:
+        try:
+            target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        except OSError as error:
+            raise StoreError(str(target), f"its folder cannot be made: {error.strerror}") from error
         _copy(connection, fresh, progress)
-    _own(fresh, target)
     try:
         kept = _keep(target, suffix)
         fresh.replace(target)
@@ -181,13 +197,6 @@ def _keep(target: Path, suffix: str) -> Path | None:
             beside.rename(kept.with_name(kept.name + side))
     kept.hardlink_to(target)
     return kept
-
-
-def _own(fresh: Path, target: Path) -> None:
-    """Give what root made to the owner of the state."""
-    if os.geteuid() == 0:
-        info = (target if target.exists() else target.parent).stat()
-        os.chown(fresh, info.st_uid, info.st_gid)
 
 
 def _sync_folder(folder: Path) -> None:
