@@ -70,7 +70,7 @@ class Calls:
         found = self.engine.database.executions_after(0, 10_000)
         rated = sum(execution.outcome in RATED for execution in found)
         assert len(found) == self.asked
-        assert sum(self.engine.learner.estimates.pairs.values()) == rated
+        assert self.engine.learner.predictions.learned == rated
 
 
 @settings(max_examples=40, deadline=None)

@@ -5,7 +5,7 @@ import importlib
 import importlib.util
 import sys
 
-from tests.worlds import fleet_world, learning_tables
+from tests.worlds import fleet_world, learning_tables, predict_tables
 from tests.worlds.learning_tables import Row
 
 
@@ -23,6 +23,7 @@ def main() -> int:
     parser.add_argument("--full", action="store_true", help="the seeds and lengths of the bars")
     quick = not parser.parse_args().full
     table = [("table", "world", "figure", "ours", "bar", "verdict")]
+    table += predict_tables.rows(quick=quick)
     table += learning_tables.rows(quick=quick)
     table += knob_rows(quick=quick)
     table += fleet_world.rows(quick=quick)

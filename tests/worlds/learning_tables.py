@@ -1,18 +1,15 @@
-"""The tables of prediction, choice and breakers: one row a figure, ours beside its bar."""
+"""The tables of choice and breakers: one row a figure, ours beside its bar."""
 
 import math
 from concurrent.futures import ProcessPoolExecutor
 from statistics import fmean, median, stdev
 from typing import Final, NamedTuple, Protocol
 
-from tests.worlds import breaker_world, predict_world
+from tests.worlds import breaker_world
 from tests.worlds.breaker_rival import ReferenceBreaker
 from tests.worlds.breaker_world import BreakerWorld
 from tests.worlds.choice_world import ChoiceWorld
-from tests.worlds.predict_world import PredictWorld
-from timmyd.core.estimating.calls import Call
 from timmyd.core.estimating.choose import Leader
-from timmyd.core.estimating.predict import Predictor
 from timmyd.house.breaker import CLOSED, OPEN, Breaker
 
 Row = tuple[str, str, str, str, str, str]
@@ -31,49 +28,6 @@ BREAKER_BARS: Final = {  # false opens, % of failures let through, % of good cal
     "f .45 icc .3": (13, 31, 3.9), "outage = 70 % failures": (0.2, 47, 0.71),
     ".5 calls/s": (0.0, 3, 0.56), ".005 calls/s": (0.1, 49, 0.30),
 }  # fmt: skip
-
-
-class Excess(NamedTuple):
-    """Beyond the oracle, x 1000: Brier, log loss; and the calibration error."""
-
-    brier: float
-    log_loss: float
-    calibration: float
-
-
-def log_loss(p: float, ok: bool) -> float:
-    sure = min(0.999, max(0.001, p))
-    return -math.log(sure if ok else 1.0 - sure)
-
-
-def calibration_error(pairs: list[tuple[float, bool]], bins: int = 15) -> float:
-    """Mean gap between said and observed over bins of equal size."""
-    pairs, n = sorted(pairs), len(pairs)
-    parts = (pairs[i * n // bins : (i + 1) * n // bins] for i in range(bins))
-    return sum(abs(sum(p - ok for p, ok in part)) for part in parts) / n
-
-
-def predict_run(job: tuple[str, int, int]) -> Excess:
-    """Predict each tick's calls from the state before it, then learn them."""
-    name, seed, n = job
-    world, model = PredictWorld.preset(name, seed, n), Predictor()
-    brier = loss = 0.0
-    pairs: list[tuple[float, bool]] = []
-    while not world.done():
-        batch = world.step()
-        for e in batch:
-            call = Call(e.tool, e.house, e.params, None, e.model, e.task_type, e.hour)
-            p = model.expect(call)
-            pairs.append((p, e.ok))
-            brier += (p - e.ok) ** 2 - (e.p_true - e.ok) ** 2
-            loss += log_loss(p, e.ok) - log_loss(e.p_true, e.ok)
-        for e in batch:
-            model.learn(
-                e.tool, e.house, ok=e.ok, at=e.at, signature=e.params, model=e.model,
-                task=e.task_type, hour=e.hour,
-            )  # fmt: skip
-    count = len(pairs)
-    return Excess(1000 * brier / count, 1000 * loss / count, 1000 * calibration_error(pairs))
 
 
 class Chosen(NamedTuple):
@@ -218,25 +172,6 @@ def verdict(ours: float, bar: float) -> str:
     return "ok" if ours <= bar else "MISSED"
 
 
-def prediction_table(seeds: int, n: int, workers: int, first: int = 0) -> list[Row]:
-    """Excess over the oracle in ten worlds; the bars are on the means."""
-    jobs = [(name, first + s, n) for name in predict_world.PRESETS for s in range(seeds)]
-    with ProcessPoolExecutor(workers) as pool:
-        runs = list(pool.map(predict_run, jobs))
-    rows: list[Row] = []
-    for k, name in enumerate(predict_world.PRESETS):
-        part = runs[k * seeds : (k + 1) * seeds]
-        b, ll, ce = (fmean(run[i] for run in part) for i in range(3))
-        said = f"{b:.1f} / {ll:.1f} / {ce:.1f}"
-        rows.append(("prediction", name, "excess Brier / log loss / calibration", said, "", ""))
-    for i, (figure, bar) in enumerate((("Brier", 22.8), ("log loss", 64), ("calibration", 18))):
-        ours = fmean(run[i] for run in runs)
-        rows.append(
-            ("prediction", "mean of ten", figure, f"{ours:.1f}", f"{bar}", verdict(ours, bar))
-        )
-    return rows
-
-
 def choice_table(seeds: int, workers: int, first: int = 700) -> list[Row]:
     """Regret of those who follow, recovery, flips among equals, confounded non-followers."""
     names = (*REGRET_WORLDS, "confounded", "A/A")
@@ -316,7 +251,6 @@ def student_95(freedom: int) -> float:
 def rows(*, quick: bool, workers: int = 2) -> list[Row]:
     """All rows; quick: fewer seeds and shorter streams, so that bars are only indicative."""
     return [
-        *prediction_table(1 if quick else 4, 8000 if quick else 20_000, workers),
         *choice_table(2 if quick else 8, workers),
         *breaker_table(3 if quick else 6, workers),
         *([] if quick else breaker_table(16, workers, FRESH, "breakers, fresh")),

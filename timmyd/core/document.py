@@ -190,17 +190,33 @@ def _prediction(item: Mapping[str, Any]) -> dict[str, Any]:
     entry = _entry(item)
     shapes = entry.get("shapes") or {}
     entry["shapes"] = {
-        shape: _entry(figures) for shape, figures in shapes.items() if is_name(shape)
+        shape: _figures(figures) for shape, figures in shapes.items() if is_name(shape)
     }
     return entry
 
 
+def _figures(item: Mapping[str, Any]) -> dict[str, Any]:
+    entry = _entry(item)
+    if "arguments" in entry:
+        exact = entry["arguments"]
+        entry["arguments"] = {name: _entry(one) for name, one in exact.items() if is_name(name)}
+    return entry
+
+
 def _trimmed(document: PolicyDocument) -> PolicyDocument:
-    """Leave out, least used first, until it fits: shapes, then tools, routes, closed breakers."""
+    """Leave out, least used first, until it fits: arguments, shapes, tools, routes, closed breakers."""
     over = len(_plain(document)) + _DIGEST_BYTES - LARGEST_BYTES
     if over <= 0:
         return document
     predictions = document["predictions"]
+    arguments = [
+        (one["samples"], _size(name, one), entry["arguments"], name)
+        for tools in predictions.values()
+        for item in tools.values()
+        for entry in item["shapes"].values()
+        for name, one in entry.get("arguments", {}).items()
+    ]
+    over = _drop(arguments, over)
     shapes = [
         (entry["samples"], _size(shape, entry), item["shapes"], shape)
         for tools in predictions.values()

@@ -25,6 +25,8 @@ def schema() -> dict[str, Any]:
         return {"anyOf": [kind, {"type": "null"}]}
 
     figures: dict[str, Any] = {"success": rate, "low": rate, "high": rate, "samples": count}
+    told = tuple(figures)
+    beside = {**figures, "recent": entry(told, **figures)}
     weights = table(rate)
     properties = {
         "schema": {"type": "string", "pattern": r"^timmy\.policy/1(\.[0-9]+)?$"},
@@ -57,7 +59,13 @@ def schema() -> dict[str, Any]:
             ),
         },
         "predictions": table(
-            table(entry(tuple(figures), **figures, shapes=table(entry(tuple(figures), **figures)))), house
+            table(
+                entry(
+                    told, **beside,
+                    shapes=table(entry(told, **beside, arguments=table(entry(told, **figures)))),
+                )
+            ),
+            house,
         ),
         "why": table({"type": "object", "properties": {"reason": maybe(text), "since": maybe(time)}}),
         "digest": {"type": "string", "pattern": "^sha256:[0-9a-f]{64}$"},

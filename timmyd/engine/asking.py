@@ -1,17 +1,19 @@
 """The questions that the engine answers, each with its reasoning; they read and change nothing."""
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
 from timmyd.clock import Clock
 from timmyd.config import Settings
-from timmyd.core.estimating.score import Tally, learning_velocity
-from timmyd.core.model import iso
+from timmyd.core.estimating.velocity import Tally, learning_velocity
+from timmyd.core.model import ModelPerformance, iso
 from timmyd.core.tasks import TASK_TYPES
 from timmyd.engine.ingest import Ingest
 from timmyd.engine.learning import Learner
 from timmyd.house.breaker import BreakerKey
-from timmyd.house.shape import shape as shape_of, signature as signature_of
+from timmyd.house.figures import NO_DATA, in_words
+from timmyd.house.shape import shape as shape_of
 from timmyd.store.database import DAY_S, PatternDatabase
 
 VELOCITY_DAYS = 3.0
@@ -38,25 +40,29 @@ class Answers:
         model: str | None = None,
         at: float | None = None,
     ) -> dict[str, Any]:
-        """How likely a call succeeds: success (None if unknown), low, high, samples, reasoning."""
+        """How likely a call succeeds, as a house reads it: success (None if unknown), low, high, samples, reasoning.
+
+        Args:
+            tool: Its name.
+            house: Where it would run.
+            params: Its arguments; None for all of its calls.
+            model: Whose own record at such work is told beside it.
+            at: Unix seconds of the last six hours: what was published then; None for now.
+        """
         shape = None if params is None else shape_of(tool, params)
-        when = self.clock() if at is None else at
-        found = self.learner.estimates.predictor.predict(
-            tool,
-            house,
-            signature=None if params is None else signature_of(params),
-            shape=shape,
-            model=model,
-            task=None if shape is None else self._ingest.describe.tasks.task_type(tool, shape),
-            hour=None if params is None else self.learner.estimates.hour(when),
+        found = self.learner.predictions.nearest(
+            house, tool, shape, params, now=self.clock(), at=at
         )
-        return {
-            "success": found.success,
-            "low": found.low,
-            "high": found.high,
-            "samples": found.samples,
-            "reasoning": found.reasoning,
-        }
+        if found is None:
+            return {"success": None, "low": 0.0, "high": 1.0, "samples": 0, "reasoning": NO_DATA}
+        figures, group = found
+        kept = {name: figures[name] for name in ("success", "low", "high", "samples")}
+        recent = {"recent": figures["recent"]} if "recent" in figures else {}
+        words = in_words(figures, group)
+        if model is not None:
+            task = self._ingest.describe.tasks.task_type(tool, shape or "")
+            words += _record_of(model, task, self.database.get_model_performance(task))
+        return {**kept, **recent, "reasoning": words}
 
     def predict_success(
         self,
@@ -67,7 +73,7 @@ class Answers:
         model: str | None = None,
         at: float | None = None,
     ) -> tuple[float | None, str]:
-        """(probability or None, reasoning): the original's verb."""
+        """(probability or None, reasoning): the original's verb, the same as a house's."""
         found = self.predict(tool, house, params, model=model, at=at)
         return found["success"], found["reasoning"]
 
@@ -177,7 +183,7 @@ class Answers:
         return {
             "recent_success_rate": _rate(new),
             "previous_success_rate": _rate(old),
-            "improvement": found.improvement,
+            "improvement": math.nan if found.improvement is None else found.improvement,
             "interval": interval,
             "velocity": found.velocity,
         }
@@ -189,14 +195,16 @@ class Answers:
         ]
 
     def accuracy(self) -> dict[str, Any]:
-        """How good the predictions were, each made before its call was learned from."""
-        scores = self.learner.estimates.accuracy()
+        """How good the predictions were, each against what was published when its call began."""
+        predictions = self.learner.predictions
+        scores = predictions.scores()
         if scores is None:
             return {}
         return {
             "brier": scores.brier,
             "log_loss": scores.log_loss,
             "baseline_brier": scores.baseline_brier,
+            "coverage": predictions.coverage,
             "calibration": [
                 {
                     "predicted": bin_.predicted,
@@ -206,7 +214,7 @@ class Answers:
                 for bin_ in scores.calibration
             ],
             "samples": scores.samples,
-            "since": iso(self.learner.estimates.scored_since),
+            "since": iso(predictions.scored_since),
         }
 
     def get_intelligence_report(self) -> dict[str, Any]:
@@ -223,8 +231,14 @@ class Answers:
                 event.to_dict() for event in self.database.get_adaptations(_REPORT_EVENTS)
             ],
             "learning_velocity": self.velocity(now),
-            "prediction_accuracy": self.accuracy(),
+            "prediction_accuracy": self.prediction_accuracy(now),
+            "prediction_scores": self.accuracy(),
         }
+
+    def prediction_accuracy(self, now: float) -> float:
+        """The original's figure: mean of 1 - |predicted - outcome| over seven days; nan before any."""
+        found = self.learner.predictions.accuracy(now)
+        return math.nan if found is None else found
 
     def policies(self) -> dict[str, dict[str, float]]:
         """The values in force, by house and key."""
@@ -239,6 +253,13 @@ def _why_closed(state: str, evidence: float, needed: float) -> list[str]:
     if state != "closed" or evidence >= needed:
         return []
     return [f"the evidence of failure is {evidence:.3g}, {needed:g} opens it"]
+
+
+def _record_of(model: str, task: str, performance: list[ModelPerformance]) -> str:
+    known = next((one for one in performance if one.model == model), None)
+    if known is None or known.success_rate is None:
+        return f"; nothing is known of {model} at {task} calls"
+    return f"; {model} succeeds in {known.success_rate:.0%} of {known.total_calls} {task} calls"
 
 
 def _rate(tallies: list[Tally]) -> float | None:

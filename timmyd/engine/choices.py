@@ -7,8 +7,8 @@ import msgspec
 
 from timmyd.core.estimating.choose import Choice, Leader
 from timmyd.core.model import Execution
-from timmyd.engine.estimates import REJECTED
 from timmyd.engine.names import count
+from timmyd.engine.predictions import REJECTED
 
 ROUTES_MOST = 500
 OPTIONS_MOST = 32
@@ -22,7 +22,7 @@ class _Saved(msgspec.Struct):
 
 
 class Choices:
-    """A leader a task type and a tool, over the executions that the estimates learn from."""
+    """A leader a task type and a tool, over the executions that are rated."""
 
     def __init__(
         self,

@@ -11,7 +11,7 @@ FORMATS: Final[Mapping[str, int]] = {
     "judgement": 2,
     "breakers": 1,
     "fallbacks": 1,
-    "estimates": 1,
+    "estimates": 2,
     "choices": 1,
 }
 """The form of each part that this version writes.

@@ -12,7 +12,6 @@ from timmyd.core.document import PolicyDocument, build
 from timmyd.core.judging.judgement import StateError
 from timmyd.core.model import AdaptationEvent, iso
 from timmyd.engine.asking import Answers
-from timmyd.engine.estimates import FRESH_S, HISTORY_MOST
 from timmyd.engine.events import event_of, trials_of
 from timmyd.engine.facts import facts_key
 from timmyd.engine.formats import check_formats
@@ -241,11 +240,9 @@ class IntelligenceEngine(Answers):
         """
         self._log.append(step)
         if step.published is not None:
-            self.learner.published(step.published)
+            self.learner.published(step.published, now=step.now)
             return []
-        executions = self.database.executions_between(
-            step.after, step.upto, since=step.now - FRESH_S, older_most=HISTORY_MOST // 4
-        )
+        executions = self.database.executions_between(step.after, step.upto)
         for execution in executions:
             if execution.id in unanswered:
                 execution.outcome = "unknown"
@@ -264,9 +261,7 @@ class IntelligenceEngine(Answers):
 
     def _learn_again(self, step: Step, unanswered: Set[int]) -> None:
         """Take the next rows into what is rebuilt."""
-        rows = self.database.executions_between(
-            self.learner.rebuild.upto, step.again, since=0.0, older_most=0
-        )
+        rows = self.database.executions_between(self.learner.rebuild.upto, step.again)
         rows = [execution for execution in rows if execution.id not in unanswered]
         self._unsaved += len(rows)
         done = step.again >= self._mark
@@ -350,7 +345,7 @@ class IntelligenceEngine(Answers):
             },
             breakers=[] if observing else learner.breakers.published(now),
             trials=trials_of(learner.judgement),
-            predictions=learner.estimates.published_predictions(),
+            predictions=learner.predictions.published(now),
             why={key: self._why(key) for key in values},
         )
 

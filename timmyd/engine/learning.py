@@ -7,7 +7,6 @@ import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from typing import Any, TypeVar
-from zoneinfo import ZoneInfo
 
 import msgspec
 
@@ -16,7 +15,6 @@ from timmyd.core.judging.fallbacks import KEY as FALLBACK_KEY
 from timmyd.core.judging.rules.base import Observation
 from timmyd.core.model import AdaptationEvent, Execution, iso
 from timmyd.engine.choices import Choices
-from timmyd.engine.estimates import FRESH_S, REJECTED, Estimates
 from timmyd.engine.events import event_of
 from timmyd.engine.formats import FATES, FORMATS, Settled, dump_formats, settled
 from timmyd.engine.loading import (
@@ -27,6 +25,7 @@ from timmyd.engine.loading import (
     load_judgement,
     rebuild_of,
 )
+from timmyd.engine.predictions import FRESH_S, REJECTED, Predictions
 from timmyd.house.breaker import BreakerRule, Breakers
 from timmyd.house.circuit import CLOSED, HALF_OPEN, OPEN
 from timmyd.house.obey import HELD_BACK
@@ -81,13 +80,8 @@ class Learner:
         )
         self.rebuild = rebuild_of(saved)
         older = {part for part, _, _ in self.settled}
-        self.estimates = self._part(
-            "estimates",
-            partial(
-                Estimates,
-                zone=None if settings.clock.zone == "system" else ZoneInfo(settings.clock.zone),
-            ),
-            {} if "estimates" in older else saved,
+        self.predictions = self._part(
+            "estimates", Predictions, {} if "estimates" in older else saved
         )
         self.choices = self._part(
             "choices",
@@ -119,7 +113,7 @@ class Learner:
         return dump_formats() | {
             "judgement": self.judgement.dump(),
             "breakers": json.dumps(self.breakers.to_dict()).encode(),
-            "estimates": self.estimates.dump(),
+            "estimates": self.predictions.dump(),
             "choices": self.choices.dump(),
             "fallbacks": msgspec.msgpack.encode(self._fallbacks),
             "rebuild": msgspec.json.encode(self.rebuild),
@@ -132,13 +126,14 @@ class Learner:
         """Take executions and ends of turns in, in event order."""
         self._routes = None
         ordered = sorted(executions, key=lambda execution: (execution.at, execution.id))
-        chosen, rebuild = self.estimates.select(ordered, now=now), self.rebuild
-        self.estimates.learn(
-            [e for e in chosen if not rebuild.has("estimates", e.id)],
+        rebuild = self.rebuild
+        self.predictions.learn(
+            [e for e in ordered if not rebuild.has("estimates", e.id)],
             now=now,
             scored="estimates" not in rebuild.parts,
         )
-        self.choices.learn([e for e in chosen if not rebuild.has("choices", e.id)])
+        rated = [e for e in ordered if e.outcome in RATED or e.outcome == REJECTED]
+        self.choices.learn([e for e in rated if not rebuild.has("choices", e.id)])
         fresh = [execution for execution in ordered if now - execution.at <= FRESH_S]
         observations = [self._observation(execution) for execution in fresh]
         observations.extend(
@@ -163,7 +158,7 @@ class Learner:
         rated = [e for e in executions if e.outcome in RATED or e.outcome == REJECTED]
         rated.sort(key=lambda execution: (execution.at, execution.id))
         if "estimates" in self.rebuild.parts:
-            self.estimates.learn(rated, now=now, scored=False)
+            self.predictions.learn(rated, now=now, scored=False)
         if "choices" in self.rebuild.parts:
             self.choices.learn(rated)
         self.rebuild = Rebuild() if done else Rebuild(self.rebuild.parts, upto)
@@ -199,15 +194,16 @@ class Learner:
         if day > self._day:
             self._day = day
             self.breakers.prune(now - _BREAKERS_KEPT_S)
-            self.estimates.forget(now)
         events = [event_of(change) for change in self.judgement.tick(now)]
         events.extend(self._breaker_events(now))
         self._routes = None
         self._note_fallbacks(now)
+        self.predictions.note(now=now, life_s=None)
         return events
 
-    def published(self, revision: int) -> None:
-        """Say under which revision the present values and choices went out."""
+    def published(self, revision: int, *, now: float) -> None:
+        """Say under which revision the present values, choices and predictions went out."""
+        self.predictions.note(now=now, life_s=self.settings.publish.life_s)
         self.judgement.published(revision)
         self._fallbacks.published(revision)
 
@@ -220,7 +216,7 @@ class Learner:
         self._fallbacks.note(
             now,
             self.routes(),
-            self.estimates.published_predictions(),
+            self.predictions.published(now),
             values=(value,) if trial is None else (trial.old, trial.new),
             trial_at=None if trial is None else trial.started_at,
             keep_s=FRESH_S,

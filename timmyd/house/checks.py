@@ -1,6 +1,6 @@
 """PURE: what each part of a published document must look like; one wrong field refuses all of it."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
 from typing import Any, NoReturn
 
@@ -144,26 +144,37 @@ def trial(item: object, number: int) -> Mapping[str, Any]:
     return trial
 
 
+_FIGURES: Mapping[str, Callable[[Any], bool]] = {
+    "success": _rate,
+    "low": _rate,
+    "high": _rate,
+    "samples": _count,
+}
+
+
 def predictions(table: Mapping[str, Any]) -> Mapping[str, Mapping[str, Mapping[str, Any]]]:
-    """Check `predictions`: figures by house, tool and shape."""
-    checks = {"success": _rate, "low": _rate, "high": _rate, "samples": _count}
+    """Check `predictions`: figures by house, tool, shape and signature of the arguments."""
     for house, tools in table.items():
         if not is_house(house) or not isinstance(tools, Mapping):
             refuse("shape", "$.predictions: expected an object a house")
-        for tool, item in tools.items():
-            if not is_name(tool):
-                refuse("shape", "$.predictions: a tool's name is not fit to be shown")
-            _require(item, f"$.predictions.{house}[…]", checks)
-            shapes = item.get("shapes", {})
-            if not isinstance(shapes, Mapping):
-                refuse("shape", f"$.predictions.{house}[…].shapes: expected an object")
-            for shape, entry in shapes.items():
-                if not is_name(shape):
-                    refuse(
-                        "shape", f"$.predictions.{house}[…].shapes: a shape is not fit to be shown"
-                    )
-                _require(entry, f"$.predictions.{house}[…].shapes[…]", checks)
+        place = f"$.predictions.{house}[…]"
+        for item in _figures(tools, place):
+            for like in _figures(item.get("shapes", {}), f"{place}.shapes[…]"):
+                _figures(like.get("arguments", {}), f"{place}.shapes[…].arguments[…]")
     return table
+
+
+def _figures(table: object, place: str) -> Iterable[Mapping[str, Any]]:
+    """Check figures by name, each perhaps with those of the last two days; returns them."""
+    if not isinstance(table, Mapping):
+        refuse("shape", f"{place}: expected an object")
+    for name, entry in table.items():
+        if not is_name(name):
+            refuse("shape", f"{place}: a name is not fit to be shown")
+        _require(entry, place, _FIGURES)
+        if entry.get("recent") is not None:
+            _require(entry["recent"], f"{place}.recent", _FIGURES)
+    return table.values()
 
 
 def why(table: Mapping[str, Any]) -> Mapping[str, Mapping[str, Any]]:

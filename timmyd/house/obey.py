@@ -96,7 +96,7 @@ class Obedience:
             return Decision(
                 allowed=False, message=message, rule=BREAKER_OPEN, task=task, shape=short
             )
-        predicted = self.policies.predict_shape(tool, self.house, short)
+        predicted = self.policies.probability(tool, self.house, args, short)
         if task == "build" and not inner and not verdict.probe:
             message = self._held_back(predicted, session, turn)
             if message:

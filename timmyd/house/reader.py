@@ -9,16 +9,14 @@ from pathlib import Path
 from typing import Any
 
 from .breaker import ALLOWED, CLOSED, BreakerRule, Breakers, Verdict
+from .figures import NO_DATA, in_words, nearest
 from .policy import FALLBACK_HOUSE, Policy, PolicyError, defaults, parse
 from .regular import read_document
 from .shape import shape
 
 LOOK_EVERY_S = 1.0
 SERVICE_PLACE = "/var/lib/timmyd/policy.json"
-_SUMMED_UP = ((0.9, "excellent track record"), (0.7, "good track record"), (0.5, "mixed results"))
-_POOR = "poor track record, consider alternatives"
 _OLDER = "older"
-NO_DATA = "Insufficient data for prediction"
 
 
 def places(environment: Mapping[str, str]) -> tuple[str, ...]:
@@ -116,25 +114,16 @@ class Policies:
         self, tool: str, house: str, params: Any = None
     ) -> tuple[float | None, str]:
         """The probability that a call succeeds, and why; (None, words) without enough evidence."""
-        short = None
-        if params is not None:
-            with suppress(Exception):
-                short = shape(tool, params)
-        item, like = self._figures(tool, house, short)
-        figures = like or item
-        if figures is None:
+        found = self._figures(tool, house, params)
+        if found is None:
             return None, NO_DATA
-        success = float(figures["success"])
-        words = next((words for least, words in _SUMMED_UP if success > least), _POOR)
-        low, high, count = figures["low"], figures["high"], figures["samples"]
-        similar = "calls of this tool" if like is None else "similar calls"
-        return success, f"{words}: {low:.0%} to {high:.0%} from {count:.0f} {similar}"
+        figures, group = found
+        return float(figures["success"]), in_words(figures, group)
 
-    def predict_shape(self, tool: str, house: str, short: str) -> float | None:
+    def probability(self, tool: str, house: str, params: Any, short: str) -> float | None:
         """The same probability alone, for a call whose shape is known."""
-        item, like = self._figures(tool, house, short)
-        figures = like or item
-        return None if figures is None else float(figures["success"])
+        found = self._figures(tool, house, params, short)
+        return None if found is None else float(found[0]["success"])
 
     def get_optimal_house(self, tool: str) -> tuple[str, float | None]:
         """The house for a tool and how sure that is; timmy where nothing better is known.
@@ -208,12 +197,19 @@ class Policies:
         return []
 
     def _figures(
-        self, tool: str, house: str, short: str | None
-    ) -> tuple[Mapping[str, Any] | None, Mapping[str, Any] | None]:
-        """What is published of a tool in a house, and of such calls of it."""
+        self, tool: str, house: str, params: Any, short: str | None = None
+    ) -> tuple[Mapping[str, Any], str] | None:
+        """What is published of a call, and of what group of calls that is."""
         policy = self.document
         item = None if policy is None else policy.predictions.get(house, {}).get(tool)
-        return item, None if item is None or short is None else item.get("shapes", {}).get(short)
+        if item is None:
+            return None
+        if short is None and params is not None:
+            with suppress(Exception):
+                short = shape(tool, params)
+        with suppress(Exception):
+            return nearest(item, short, params)
+        return nearest(item, short, None)
 
     def _current(self) -> Policy | None:
         """The usable document, after a look at the files if the last look is a second old."""

@@ -1,14 +1,16 @@
 """Reads from the engine what the report is made of, at one instant."""
 
 import json
+import math
+from typing import Any
 
 import msgspec
 
 from timmyd.core.model import iso
 from timmyd.engine import IntelligenceEngine
 from timmyd.report.data import (
-    Accuracy,
     Ingest,
+    PredictionScores,
     Report,
     ReportInput,
     SourceState,
@@ -44,8 +46,9 @@ def collect(engine: IntelligenceEngine, *, days: float | None = 7.0) -> Report:
         models=database.get_model_performance(),
         document=engine.policy_document(revision=engine.revision, now=now),
         adaptations=database.get_adaptations(_RECENT),
-        velocity=msgspec.convert(engine.velocity(now), Velocity),
-        accuracy=msgspec.convert(engine.accuracy(), Accuracy),
+        velocity=msgspec.convert(_known(engine.velocity(now)), Velocity),
+        accuracy=_number(engine.prediction_accuracy(now)),
+        scores=msgspec.convert(engine.accuracy(), PredictionScores),
         ingest=Ingest(
             sessions=database.lineages(),
             executions=counters.get("executions", 0),
@@ -69,3 +72,12 @@ def collect(engine: IntelligenceEngine, *, days: float | None = 7.0) -> Report:
         ],
     )
     return build(given)
+
+
+def _known(found: dict[str, Any]) -> dict[str, Any]:
+    return {**found, "improvement": _number(found["improvement"])}
+
+
+def _number(value: float) -> float | None:
+    """None for the nan by which callers of the original format the unknown."""
+    return None if math.isnan(value) else value

@@ -45,12 +45,18 @@ class CalibrationBin(msgspec.Struct, frozen=True, kw_only=True):
     samples: int
 
 
-class Accuracy(msgspec.Struct, frozen=True, kw_only=True):
-    """How good predictions were since a time (ISO), each made before its call was learned from. None: none yet."""
+class PredictionScores(msgspec.Struct, frozen=True, kw_only=True):
+    """How good predictions were, each published before its call began. None: none yet.
+
+    Attributes:
+        coverage: Share of the published 95 % intervals that held.
+        since: When the first was scored, ISO.
+    """
 
     brier: float | None = None
     log_loss: float | None = None
     baseline_brier: float | None = None
+    coverage: float | None = None
     calibration: Sequence[CalibrationBin] = ()
     samples: int = 0
     since: str | None = None
@@ -100,7 +106,8 @@ class ReportInput(msgspec.Struct, frozen=True, kw_only=True):
     document: Mapping[str, Any] = msgspec.field(default_factory=dict)
     adaptations: Sequence[AdaptationEvent] = ()
     velocity: Velocity = Velocity()
-    accuracy: Accuracy = Accuracy()
+    accuracy: float | None = None
+    scores: PredictionScores = PredictionScores()
     ingest: Ingest = Ingest()
     sources: Sequence[SourceState] = ()
 
@@ -112,6 +119,7 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
         revision: Of the policy; 0 before the first.
         models: By task type, then calls; `choices` and `routes` are what is published of them.
         breakers: Those that are not closed.
+        prediction_accuracy: The original's: mean of 1 - |predicted - outcome| over seven days.
     """
 
     timestamp: str | None
@@ -131,7 +139,8 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     breakers: Sequence[Mapping[str, Any]]
     recent_adaptations: Sequence[AdaptationEvent]
     learning_velocity: Velocity
-    prediction_accuracy: Accuracy
+    prediction_accuracy: float | None
+    prediction_scores: PredictionScores
     ingest: Ingest
     sources: Sequence[SourceState]
 
@@ -161,6 +170,7 @@ def build(given: ReportInput) -> Report:
         recent_adaptations=given.adaptations,
         learning_velocity=given.velocity,
         prediction_accuracy=given.accuracy,
+        prediction_scores=given.scores,
         ingest=given.ingest,
         sources=given.sources,
     )

@@ -180,12 +180,12 @@ def _changes(report: Report) -> str:
 
 
 def _learning(report: Report) -> str:
-    accuracy = report.prediction_accuracy
+    accuracy = report.prediction_scores
     said = f"<p>{escape(velocity_sentence(report))}</p><p>{escape(accuracy_sentence(report))}</p>"
     if not accuracy.calibration:
         return _section("Learning", said)
     said += (
-        '<p class="soft">Each prediction was made before its call was learned from. On the dashed '
+        '<p class="soft">Each prediction was published before its call began. On the dashed '
         "line a prediction of 70 % comes true 70 times in 100; larger points stand for more calls.</p>"
     )
     return _section(

@@ -19,7 +19,7 @@ def velocity_sentence(report: Report) -> str:
 
 def accuracy_sentence(report: Report) -> str:
     """How good predictions were, against always saying the running mean."""
-    accuracy = report.prediction_accuracy
+    accuracy = report.prediction_scores
     if not accuracy.samples or accuracy.brier is None:
         return "Prediction: no prediction has been scored yet."
     text = f"Prediction: Brier score {accuracy.brier:.3f} over {words.plural(accuracy.samples, 'call')}"
@@ -27,4 +27,6 @@ def accuracy_sentence(report: Report) -> str:
         skill = 1 - accuracy.brier / accuracy.baseline_brier
         side = "better" if skill >= 0 else "worse"
         text += f", {words.percent(abs(skill))} {side} than the running mean ({accuracy.baseline_brier:.3f})"
+    if accuracy.coverage is not None:
+        text += f"; {words.percent(accuracy.coverage)} of its 95 % intervals held"
     return text + (f", since {accuracy.since[:10]}." if accuracy.since else ".")

@@ -317,12 +317,10 @@ class PatternDatabase:
         with self._reading() as connection:
             return queries.executions_after(connection, execution_id, limit)
 
-    def executions_between(
-        self, after: int, upto: int, *, since: float, older_most: int
-    ) -> list[Execution]:
-        """Executions with ids in (after, upto]: all since a time, and some of those before it."""
+    def executions_between(self, after: int, upto: int) -> list[Execution]:
+        """Executions with ids in (after, upto], by id."""
         with self._reading() as connection:
-            return queries.executions_between(connection, after, upto, since, older_most)
+            return queries.executions_between(connection, after, upto)
 
     def session_tallies(self, since: float, until: float) -> list[tuple[int, str, str, int, int]]:
         """(lineage, house, tool, successes, rated) over a time, of the newest executions."""

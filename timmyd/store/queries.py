@@ -149,18 +149,13 @@ def executions_after(
     return [to_execution(row) for row in connection.execute(query, (execution_id, limit))]
 
 
-def executions_between(
-    connection: sqlite3.Connection, after: int, upto: int, since: float, older_most: int
-) -> list[Execution]:
-    """Executions of a range of ids: all since a time, and at most so many of those before it."""
-    query = f"SELECT {EXECUTION_COLUMNS} FROM {EXECUTION_TABLES} WHERE e.id > ? AND e.id <= ?"  # noqa: S608 - constants
-    new = connection.execute(f"{query} AND e.at >= ? ORDER BY e.id", (after, upto, since))
-    rows = new.fetchall()
-    old = connection.execute(
-        f"{query} AND e.at < ? ORDER BY e.id LIMIT ?", (after, upto, since, older_most)
+def executions_between(connection: sqlite3.Connection, after: int, upto: int) -> list[Execution]:
+    """Executions of a range of ids, by id."""
+    query = (
+        f"SELECT {EXECUTION_COLUMNS} FROM {EXECUTION_TABLES}"  # noqa: S608 - constants
+        " WHERE e.id > ? AND e.id <= ? ORDER BY e.id"
     )
-    rows.extend(old.fetchall())
-    return [to_execution(row) for row in rows]
+    return [to_execution(row) for row in connection.execute(query, (after, upto))]
 
 
 def session_tallies(

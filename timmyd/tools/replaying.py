@@ -134,7 +134,7 @@ def replay(
         for key, breaker in sorted(learner.breakers, key=lambda pair: repr(pair[0]))
         if breaker.state != "closed"
     ]
-    scores = learner.estimates.accuracy()
+    scores = learner.predictions.scores()
     if scores is not None:
         done.accuracy = {
             "brier": scores.brier,

@@ -118,7 +118,7 @@ def test_a_rebuild_that_was_interrupted_goes_on_and_what_comes_meanwhile_counts_
     assert last.learner.settled == []
     work_off(last)
 
-    assert sum(last.learner.estimates.pairs.values()) == 1300
+    assert last.learner.predictions.learned == 1300
     assert sum(last.learner.choices.model_calls.values()) == 1300
 
 
@@ -179,7 +179,7 @@ def test_a_step_of_another_form_is_let_go_and_its_rows_are_taken_in_again(
     again = reopened(path)
     again.analyze_and_adapt()
 
-    assert sum(again.learner.estimates.pairs.values()) == 1201
+    assert again.learner.predictions.learned == 1201
 
 
 def test_every_part_is_kept_beside_its_form(engine: IntelligenceEngine) -> None:

@@ -8,8 +8,8 @@ import pytest
 
 from timmyd.config import Settings
 from timmyd.core.model import Execution
-from timmyd.engine.estimates import FRESH_S
 from timmyd.engine.learning import Learner
+from timmyd.engine.predictions import FRESH_S
 
 NOW = 1_795_381_822.0
 DAY_S = 86_400.0

@@ -728,7 +728,10 @@ def test_the_command_tells_what_is_open_what_was_learned_and_which_revision(agen
     assert "revision 17" in text
     assert "breaker open: web_search, next try in " in text
     assert "learned: terminal succeeds in 40% of 120 calls" in text
-    assert "success 40%, poor track record" in agent.plugin.command("terminal")
+    assert (
+        "success 40%, Based on 120 similar executions (same tool and house): poor track record"
+        in agent.plugin.command("terminal")
+    )
     assert agent.plugin.command("no_such") == (
         "no_such: success unknown, Insufficient data for prediction"
     )

@@ -108,10 +108,12 @@ def test_a_published_document_answers_the_questions(policies: Policies, path: Pa
     assert policies.value("bezalel", "no_such_key") is None
     success, words = policies.predict_success("terminal", "ezra")
     assert success == 0.95
-    assert words == "excellent track record: 85% to 100% from 40 calls of this tool"
+    assert words == (
+        "Based on 40 similar executions (same tool and house): excellent track record, 85% to 100%"
+    )
     success, words = policies.predict_success("terminal", "ezra", {"command": "git push"})
     assert success == 0.42
-    assert words.startswith("poor track record, consider alternatives: ")
+    assert words.endswith("(same shape): poor track record, consider alternatives, 32% to 52%")
     assert policies.predict_success("terminal", "ezra", {"command": "ls"})[0] == 0.95
     assert policies.predict_success("terminal", "timmy")[0] is None
     assert policies.get_optimal_house("terminal") == ("bezalel", 0.91)

@@ -7,9 +7,9 @@ import pytest
 from timmyd.core.model import AdaptationEvent, ModelPerformance
 from timmyd.house.outcome import OUTCOMES
 from timmyd.report.data import (
-    Accuracy,
     CalibrationBin,
     Ingest,
+    PredictionScores,
     ReportInput,
     SourceState,
     Velocity,
@@ -120,7 +120,8 @@ def busy_input(name: str = "terminal") -> ReportInput:
             interval=(-0.011, 0.09),
             velocity="stable",
         ),
-        accuracy=Accuracy(
+        accuracy=0.86,
+        scores=PredictionScores(
             brier=0.131,
             log_loss=0.41,
             baseline_brier=0.166,

@@ -17,7 +17,7 @@ def test_it_has_all_that_the_contract_promises(busy: Callable[..., ReportInput])
 
     assert {
         "timestamp", "period_days", "house_performance", "tools", "models", "current_policies",
-        "recent_adaptations", "learning_velocity", "prediction_accuracy", "ingest",
+        "recent_adaptations", "learning_velocity", "prediction_accuracy", "prediction_scores", "ingest",
     } <= set(data)  # fmt: skip
     assert {
         "house", "period_days", "total_executions", "successes", "success_rate", "interval",
@@ -31,8 +31,8 @@ def test_it_has_all_that_the_contract_promises(busy: Callable[..., ReportInput])
     assert set(data["learning_velocity"]) == {
         "recent_success_rate", "previous_success_rate", "improvement", "interval", "velocity",
     }  # fmt: skip
-    assert set(data["prediction_accuracy"]) == {
-        "brier", "log_loss", "baseline_brier", "calibration", "samples", "since",
+    assert set(data["prediction_scores"]) == {
+        "brier", "log_loss", "baseline_brier", "coverage", "calibration", "samples", "since",
     }  # fmt: skip
     assert set(data["ingest"]) == {
         "sessions", "executions", "duplicates", "files_failed", "files_ignored", "by_source",

@@ -1,12 +1,12 @@
-"""PURE: how good the predictions were, and whether the fleet learns.
+"""PURE: how good the predictions were.
 
-Only predictions that were frozen before their execution started count: predict, then learn. All
-sums decay, so the scores are of lately; whole sessions are fed, because their calls are
-correlated and the comparison with the reference is an e-process over sessions.
+Only predictions that were published before their execution started count. All sums decay, so the
+scores are of lately; whole sessions are fed, because their calls are correlated and the comparison
+with the reference is an e-process over sessions.
 """
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import msgspec
@@ -20,8 +20,10 @@ _BINS = 10
 _CLIP = 0.001
 _BETS = (0.1, 0.25, 0.5, 0.75, 0.95)
 _EVIDENCE_MOST = 1e12
-_SESSIONS_LEAST = 5
-_LABEL_AT, _Z_95, _UNCLEAR_AT = 3.0, 1.96, 0.05
+_Z_95 = 1.96
+_BLOCK, _BLOCKS_LEAST, _BLOCKS_MOST = 20.0, 5.0, 2_000
+_DAY_S, _DAYS, _DAYS_KEPT = 86_400.0, 7, 40
+_COVERED_KEEP = 0.5 ** (1.0 / 500.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +74,7 @@ class _State(msgspec.Struct):
     )
     evidence: list[float] = msgspec.field(default_factory=lambda: [1.0] * len(_BETS))
     mean: list[float] = msgspec.field(default_factory=lambda: [1.0, 2.0])
+    days: dict[int, tuple[float, int]] = {}
 
 
 class Prequential:
@@ -137,6 +140,20 @@ class Prequential:
             ),
         )
 
+    def accuracy(self, now: float) -> float | None:
+        """Mean of 1 - |predicted - outcome| over the last seven days, the original's; None: none."""
+        day = int(now // _DAY_S)
+        found = [sums for told, sums in self._s.days.items() if day - _DAYS < told <= day]
+        calls = sum(n for _, n in found)
+        return sum(total for total, _ in found) / calls if calls else None
+
+    def note_day(self, predicted: float, at: float, *, ok: bool) -> None:
+        """Count a prediction, of a call that started at `at`, towards `accuracy`."""
+        total, n = self._s.days.get(int(at // _DAY_S), (0.0, 0))
+        self._s.days[int(at // _DAY_S)] = (total + 1.0 - abs(_rate(predicted) - ok), n + 1)
+        while len(self._s.days) > _DAYS_KEPT:
+            del self._s.days[min(self._s.days)]
+
     def dump(self) -> bytes:
         """The whole state; `load` of it goes on bit for bit."""
         return msgspec.msgpack.encode(self._s)
@@ -157,93 +174,66 @@ class Prequential:
         return self
 
 
-@dataclass(frozen=True, slots=True)
-class Tally:
-    """The rated executions of one session on one stratum in one window.
-
-    Attributes:
-        session: Whose; the cluster.
-        stratum: What makes executions comparable, such as (house, tool).
-        good: How many succeeded.
-        total: How many ran.
-    """
-
-    session: str
-    stratum: tuple[str, ...]
-    good: int
-    total: int
-
-
-@dataclass(frozen=True, slots=True)
-class Velocity:
-    """How the success rate moved from one window to the next, like compared with like.
-
-    Attributes:
-        improvement: Difference of the rates (new minus old); None before there is enough.
-        low: Lower end of its 95 % interval; None likewise.
-        high: Upper end; None likewise.
-        coverage: Share of the new executions whose stratum is in both windows.
-        velocity: accelerating | stable | declining | unclear; None before there is enough.
-    """
-
-    improvement: float | None
-    low: float | None
-    high: float | None
-    coverage: float
-    velocity: str | None
-
-
-def learning_velocity(new: Iterable[Tally], old: Iterable[Tally]) -> Velocity:
-    """Compare two adjacent windows without being fooled by the mix of tools or by bursts.
-
-    The rates are compared within each stratum and averaged with Mantel-Haenszel weights; the
-    standard error is robust to correlation within sessions. A label needs three standard errors,
-    because it is looked at again and again: with 1.96 a week of hourly looks shows a wrong label
-    in 50 % of stationary fleets, with 3 in none to 12 %.
-
-    Source:
-        Greenland, Robins, Biometrics 41 (1985) 55, for the weighted difference.
-    """
-    windows = (list(new), list(old))
-    sums = tuple(_by_stratum(rows) for rows in windows)
-    ran = sum(total for _, total in sums[0].values())
-    both = [k for k in sums[0] if k in sums[1]]
-    if not both:
-        return Velocity(None, None, None, 0.0, None)
-    weights = {k: 1.0 / (1.0 / sums[0][k][1] + 1.0 / sums[1][k][1]) for k in both}
-    whole = sum(weights.values())
-    rates = tuple({k: s[k][0] / s[k][1] for k in both} for s in sums)
-    change = sum(weights[k] * (rates[0][k] - rates[1][k]) for k in both) / whole
-    parts: dict[tuple[int, str], float] = {}
-    for side, rows in enumerate(windows):
-        for row in rows:
-            if (k := row.stratum) in weights and row.total > 0:
-                off = (row.good - rates[side][k] * row.total) / sums[side][k][1]
-                key = (side, row.session)
-                parts[key] = parts.get(key, 0.0) + weights[k] / whole * off
-    coverage = sum(sums[0][k][1] for k in both) / ran
-    clusters = len(parts)
-    if min(sum(1 for side, _ in parts if side == i) for i in (0, 1)) < _SESSIONS_LEAST:
-        return Velocity(None, None, None, coverage, None)
-    error = math.sqrt(clusters / (clusters - 1) * sum(u * u for u in parts.values()))
-    low, high = change - _Z_95 * error, change + _Z_95 * error
-    return Velocity(change, low, high, coverage, _label(change, error))
-
-
-def _label(change: float, error: float) -> str:
-    if abs(change) > _LABEL_AT * error:
-        return "accelerating" if change > 0 else "declining"
-    return "unclear" if _Z_95 * error > _UNCLEAR_AT else "stable"
-
-
-def _by_stratum(rows: Iterable[Tally]) -> dict[tuple[str, ...], tuple[int, int]]:
-    sums: dict[tuple[str, ...], tuple[int, int]] = {}
-    for row in rows:
-        if row.total > 0:
-            good, total = sums.get(row.stratum, (0, 0))
-            sums[row.stratum] = (good + row.good, total + row.total)
-    return sums
-
-
 def _rate(value: float) -> float:
     return min(1.0, max(0.0, value))
+
+
+class _CoverageState(msgspec.Struct):
+    blocks: dict[tuple[str, ...], list[float]] = {}
+    held: float = 0.0
+    judged: float = 0.0
+
+
+class Coverage:
+    """Whether the published intervals hold what comes.
+
+    The rate behind an interval is never seen, only calls are. So of every group of calls, in blocks,
+    the share that succeeded is compared with the interval that stood at the first of them, widened
+    by what the calls of one block scatter by themselves. Of honest 95 % intervals 95 % hold.
+    """
+
+    def __init__(self, saved: bytes | None = None) -> None:
+        """Go on from what `dump` gave.
+
+        Raises:
+            msgspec.MsgspecError: The bytes are no such state; start afresh.
+        """
+        self._s = (
+            _CoverageState()
+            if saved is None
+            else msgspec.msgpack.decode(saved, type=_CoverageState)
+        )
+
+    def dump(self) -> bytes:
+        """The whole state; going on from it gives the same bytes as not having stopped."""
+        return msgspec.msgpack.encode(self._s)
+
+    def add(
+        self, key: tuple[str, ...], success: float, low: float, high: float, *, ok: bool
+    ) -> None:
+        """Take in a call of the group `key`, and the figures that were published when it started."""
+        s = self._s
+        block = s.blocks.get(key)
+        if block is None:
+            if len(s.blocks) >= _BLOCKS_MOST:
+                del s.blocks[next(iter(s.blocks))]
+            block = s.blocks[key] = [0.0, 0.0, success, low, high]
+        block[0] += 1.0
+        block[1] += 1.0 if ok else 0.0
+        if block[0] >= _BLOCK:
+            del s.blocks[key]
+            s.held = _COVERED_KEEP * s.held + (1.0 if _holds(*block) else 0.0)
+            s.judged = _COVERED_KEEP * s.judged + 1.0
+
+    @property
+    def share(self) -> float | None:
+        """Share of the blocks, lately, whose interval held; None before there are enough."""
+        return self._s.held / self._s.judged if self._s.judged >= _BLOCKS_LEAST else None
+
+
+def _holds(calls: float, good: float, success: float, low: float, high: float) -> bool:
+    off = good / calls - success
+    inner = (high - success if off > 0.0 else success - low) / _Z_95
+    nearest = min(1.0 - 1.0 / calls, max(1.0 / calls, success))
+    scatter = nearest * (1.0 - nearest) / calls
+    return abs(off) <= _Z_95 * math.sqrt(inner * inner + scatter) + 0.5 / calls

@@ -1,11 +1,11 @@
-"""Scores of frozen predictions, and a learning velocity that bursts and mixes do not fool."""
+"""Scores of predictions that were published before their calls began."""
 
 import random
 
 import msgspec
 import pytest
 
-from timmyd.core.estimating.score import Prequential, Tally, learning_velocity
+from timmyd.core.estimating.score import Coverage, Prequential
 
 
 def test_there_is_no_score_before_there_is_enough() -> None:
@@ -59,55 +59,44 @@ def test_torn_state_is_refused() -> None:
         Prequential.load(b"\xc1")
 
 
-def window(
-    seed: int, rate: float, sessions: int, *, tool: str = "t", bursty: bool = False
-) -> list[Tally]:
-    rng = random.Random(seed)
-    rows = []
-    for n in range(sessions):
-        own = rng.betavariate(rate * 2.3, (1 - rate) * 2.3) if bursty else rate
-        rows.append(Tally(f"{tool}{n}", ("h", tool), sum(rng.random() < own for _ in range(8)), 8))
-    return rows
+def covered(width: float, *, seed: int = 1, blocks: int = 400) -> float:
+    """The share of intervals that held, of figures that are right up to a normal error of .04."""
+    rng, coverage = random.Random(seed), Coverage()
+    for n in range(blocks):
+        truth = rng.uniform(0.3, 0.95)
+        said = min(1.0, max(0.0, truth + rng.gauss(0.0, 0.04)))
+        for _ in range(20):
+            coverage.add((str(n),), said, said - width, said + width, ok=rng.random() < truth)
+    assert coverage.share is not None
+    return coverage.share
 
 
-def test_no_data_no_velocity() -> None:
-    few = window(1, 0.8, 4)
-    for new, old in (([], []), (few, []), (few, few), (window(1, 0.8, 90), few)):
-        assert learning_velocity(new, old).velocity is None
+def test_honest_intervals_hold_and_those_that_are_too_sure_do_not() -> None:
+    assert covered(1.96 * 0.04) == pytest.approx(0.96, abs=0.03)
+    assert covered(0.0, blocks=2_000) < 0.95
+
+    wrong = Coverage()
+    for n in range(400):
+        wrong.add(("h", "t"), 0.85, 0.8, 0.9, ok=n % 10 == 0)
+    assert wrong.share == 0.0
 
 
-@pytest.mark.parametrize(
-    ("new", "old", "label"), [(0.9, 0.6, "accelerating"), (0.6, 0.9, "declining")]
-)
-def test_a_real_move_is_named(new: float, old: float, label: str) -> None:
-    velocity = learning_velocity(window(1, new, 100), window(2, old, 100))
-
-    assert velocity.velocity == label
-    assert velocity.low is not None
-    assert velocity.high is not None
-    assert velocity.low < new - old < velocity.high
+def test_coverage_goes_on_from_a_dump_and_is_unknown_before_enough() -> None:
+    coverage = Coverage()
+    assert coverage.share is None
+    for n in range(250):
+        coverage.add(("h", "t"), 0.8, 0.7, 0.9, ok=n % 5 > 0)
+    again = Coverage(coverage.dump())
+    assert again.share == coverage.share == 1.0
+    assert again.dump() == coverage.dump()
 
 
-def test_equal_windows_are_hardly_ever_labelled_even_in_bursts() -> None:
-    labels = [
-        learning_velocity(
-            window(s, 0.8, 80, bursty=True), window(s + 999, 0.8, 80, bursty=True)
-        ).velocity
-        for s in range(60)
-    ]
+def test_accuracy_is_that_of_the_last_seven_days() -> None:
+    day_s, scores = 86_400.0, Prequential()
+    scores.note_day(1.0, 1_000.0, ok=False)
+    for day in range(3, 10):
+        scores.note_day(0.8, day * day_s, ok=True)
 
-    assert sum(label in ("accelerating", "declining") for label in labels) <= 1
-
-
-def test_another_mix_of_tools_is_no_learning() -> None:
-    easy, hard = 0.95, 0.6
-    new = [*window(1, easy, 150, tool="e"), *window(2, hard, 50, tool="x")]
-    old = [*window(3, easy, 50, tool="e"), *window(4, hard, 150, tool="x")]
-    velocity = learning_velocity(new, old)
-
-    assert velocity.velocity in ("stable", "unclear")
-    assert velocity.coverage == 1.0
-
-
-def test_little_data_is_unclear() -> None:
-    assert learning_velocity(window(1, 0.7, 8), window(2, 0.7, 8)).velocity == "unclear"
+    assert scores.accuracy(9 * day_s) == pytest.approx(0.8)
+    assert scores.accuracy(5 * day_s) == pytest.approx((3 * 0.8 + 0.0) / 4)
+    assert Prequential().accuracy(0.0) is None
