@@ -53,7 +53,13 @@ class Script:
             self.row(sid, "assistant", calls=requested(call_id, command))
             if answered:
                 self.now += 0.2
-                self.row(sid, "tool", call_id=call_id, content=result, tool="terminal")
+                self.row(
+                    sid,
+                    "tool",
+                    call_ids=(call_id,) if call_id else (),
+                    content=result,
+                    tool="terminal",
+                )
 
     def copy(self, rows: Sequence[Row], sid: str, *, step: float, keep: str = "") -> None:
         """Insert rows again, `step` seconds apart; `keep` what a copy keeps: "times" or "uids"."""
@@ -61,7 +67,7 @@ class Script:
         for row in rows:
             self.now += step
             copy = self.row(
-                sid, row.role, calls=row.calls, call_id=row.call_id, content=row.content,
+                sid, row.role, calls=row.calls, call_ids=row.call_ids, content=row.content,
                 tool=row.tool, uid=row.uid if keep == "uids" else None,
             )  # fmt: skip
             if keep == "times":
@@ -70,7 +76,7 @@ class Script:
 
 def requested(call_id: str, command: str) -> object:
     function = {"name": "terminal", "arguments": json.dumps({"command": command})}
-    return decode_calls([{"id": call_id, "function": function}])
+    return decode_calls([{"id": call_id, "function": function}])[0]
 
 
 def take(store: PatternDatabase, script: Script, rows: Sequence[Row] | None = None) -> TakenRows:
@@ -213,12 +219,12 @@ def test_an_unanswered_call_is_unknown_until_its_result_comes_and_then_counts_on
     take(store, script)
     assert [found.outcome for found in executions(store)] == ["unknown"]
     script.now += 9.0
-    answer = script.row("a", "tool", call_id="call_0", content=FAILED, tool="terminal")
-    assert take(store, script, [answer]) == (0, 0, 1, 0)
+    answer = script.row("a", "tool", call_ids=("call_0",), content=FAILED, tool="terminal")
+    assert take(store, script, [answer]) == (0, 0, 1, {})
     (found,) = executions(store)
     assert (found.outcome, found.at, found.at_approximate) == ("error", answer.at, False)
     assert found.latency_ms == pytest.approx(9_000.0)
-    assert take(store, script, [answer]) == (0, 0, 0, 0)
+    assert take(store, script, [answer]) == (0, 0, 0, {})
 
 
 def test_a_result_that_comes_after_other_messages_is_still_its_calls() -> None:
@@ -226,7 +232,7 @@ def test_a_result_that_comes_after_other_messages_is_still_its_calls() -> None:
     script.session("a")
     script.turn("a", ("call_0", "sleep 9"), answered=False)
     script.turn("a", ("call_1", "ls"))
-    script.row("a", "tool", call_id="call_0", content=FAILED, tool="terminal")
+    script.row("a", "tool", call_ids=("call_0",), content=FAILED, tool="terminal")
     store = open_store()
     take(store, script)
     assert [found.outcome for found in executions(store)] == ["error", "ok"]
@@ -235,7 +241,7 @@ def test_a_result_that_comes_after_other_messages_is_still_its_calls() -> None:
 def test_results_without_ids_belong_to_the_calls_in_order() -> None:
     script = Script()
     script.session("a")
-    calls = decode_calls(
+    calls, _ = decode_calls(
         [
             {"id": f"call_{n:012x}", "function": {"name": tool, "arguments": "{}"}}
             for n, tool in enumerate(("terminal", "read_file", "terminal"))
@@ -286,10 +292,10 @@ def lines(script: Script, rows: Sequence[Row], *, latency_ms: float = 150.0) -> 
     for n, row in enumerate(rows, 1):
         request = script.rows[row.id - 2].calls
         assert request is not None
-        arguments = json.loads(request[0].function.arguments)
+        arguments = json.loads(request[0].arguments)
         line = {
             "run": run, "n": n, "at": row.at, "kind": "tool", "tool": "terminal",
-            "call_id": row.call_id, "inner": False, "signature": signature(arguments),
+            "call_id": "".join(row.call_ids), "inner": False, "signature": signature(arguments),
             "shape": "make", "outcome": "ok", "rule": "exit_zero", "latency_ms": latency_ms,
         }  # fmt: skip
         written.append(line)

@@ -51,6 +51,7 @@ def _recorded(found: Context) -> dict[str, Any]:
         "revision": engine.revision,
         "published_at": None if announced is None else float(announced),
         "executions": database.counters().get("executions", 0),
+        "skipped": database.skipped(),
         "open_breakers": engine.open_breakers(),
         "trials": engine.trials(),
         "files_failing": len(failing),
@@ -91,6 +92,10 @@ def _print_status(known: dict[str, Any], now: float) -> None:
         say(f"{folder['state']}: {printable(folder['path'])} is {printable(folder['house'])}{why}")
     if known.get("observer") == "polling":
         say("inotify has no room: directories are polled")
+    _print_failing(known)
+
+
+def _print_failing(known: dict[str, Any]) -> None:
     for row in known["failing"]:
         say(
             f"failing: {row['file']}: {row['reason']} at {printable(row['place'])}:"
@@ -98,6 +103,9 @@ def _print_status(known: dict[str, Any], now: float) -> None:
         )
     for row in known.get("refused", ()):
         say(f"refused: {printable(row['file'])}: {row['reason']}")
+    if known.get("skipped"):
+        parts = [f"{printable(reason)} {n}" for reason, n in known["skipped"].items()]
+        say(f"could not be used, all beside it was: {', '.join(parts)}")
     if known.get("ignored"):
         say(f"{known['ignored']} files are none of ours and were ignored")
 

@@ -46,6 +46,7 @@ class Call(msgspec.Struct, gc=False):
         verdict: What the source itself says of the outcome, `error` or `ok`, if it does.
         latency_ms: How long the call took, in milliseconds, if the source says so.
         facts: What is stored of it, once that was worked out.
+        aliases: Other ids by which its result, or another source, may name it.
     """
 
     call_id: str
@@ -58,6 +59,12 @@ class Call(msgspec.Struct, gc=False):
     verdict: str | None = None
     latency_ms: float | None = None
     facts: Facts | None = None
+    aliases: tuple[str, ...] = ()
+
+    @property
+    def ids(self) -> tuple[str, ...]:
+        """All ids by which it may be met, its own first; none where it has none."""
+        return (self.call_id, *self.aliases) if self.call_id else self.aliases
 
 
 class Checkpoint(msgspec.Struct, frozen=True, gc=False):
@@ -92,6 +99,7 @@ class Session(msgspec.Struct, kw_only=True):
         calls: The calls shown after `resumed`, in order.
         resumed: The checkpoint that the decoding started from, None if it read all.
         checkpoint: Where the next decoding may start, None where that is not worth it.
+        skipped: How many of its elements could not be used, by reason.
     """
 
     source: Source
@@ -106,6 +114,7 @@ class Session(msgspec.Struct, kw_only=True):
     calls: list[Call]
     resumed: Checkpoint | None = None
     checkpoint: Checkpoint | None = None
+    skipped: dict[str, int] = {}
 
 
 class Execution(msgspec.Struct, kw_only=True, gc=False):

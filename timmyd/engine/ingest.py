@@ -19,7 +19,7 @@ from timmyd.engine.lines import LineIngest
 from timmyd.engine.marks import marks, opening_marks, repeating_marks
 from timmyd.house.outcome import PLAIN, Judgement, Marks, judge
 from timmyd.sources import session as plain, snapshot
-from timmyd.sources.messages import Content
+from timmyd.sources.decoding import Content
 from timmyd.store.batch import NO_LINEAGE, Batch
 
 _MARK_CALLS = 3
@@ -48,7 +48,7 @@ class Ingest:
         self._lines = LineIngest(tasks)
         self._marks = dict(marks or {})
         self._prices = dict(prices or {})
-        self._zone = zone
+        self.zone = zone
 
     @classmethod
     def of(cls, settings: Settings) -> Self:
@@ -91,13 +91,13 @@ class Ingest:
         if origin.source == "snapshot":
             resume = None if cursor is None else cursor.checkpoint
             shown: Session | None = snapshot.decode(
-                data, zone=self._zone, resume=resume, again=cursor is not None
+                data, zone=self.zone, resume=resume, again=cursor is not None
             )
         else:
-            shown = plain.decode(data, zone=self._zone, fallback_id=origin.name)
+            shown = plain.decode(data, zone=self.zone, fallback_id=origin.name)
         if shown is None:
             return Taken(0, 0, 0, {}, None)
-        return self.take_session(batch, origin, shown, first_look=cursor is None)
+        return self.take_session(batch, origin, shown, cursor)
 
     def rest(self) -> None:
         """Let go of what a busy time has left behind."""
@@ -105,12 +105,13 @@ class Ingest:
 
     def grown(self, grown: snapshot.Grown) -> Session | None:
         """What a snapshot shows behind its settled part; None if all of it must be read."""
-        return snapshot.decode_grown(grown, zone=self._zone)
+        return snapshot.decode_grown(grown, zone=self.zone)
 
     def take_session(
-        self, batch: Batch, origin: Origin, shown: Session, *, first_look: bool
+        self, batch: Batch, origin: Origin, shown: Session, cursor: Cursor | None
     ) -> Taken:
-        """Take in what a document-like source shows of a session."""
+        """Take in what a document-like source shows of a session; `cursor` as for `take`."""
+        first_look = cursor is None
         lineage, file = self._lineage(batch, origin, shown)
         register = batch.register(lineage)
         written_at = min(shown.updated_at or origin.written_at, origin.now)
@@ -136,7 +137,11 @@ class Ingest:
         batch.mark(repeating_marks(origin.home, shown), NO_LINEAGE)
         batch.touch(lineage, origin.now)
         seen = len(shown.calls) - new
-        return Taken(new, seen, amended, {}, Cursor(checkpoint=placed.checkpoint))
+        before = {} if cursor is None else cursor.skipped
+        skipped = before if shown.resumed is not None else shown.skipped
+        fresh = {reason: n - before.get(reason, 0) for reason, n in skipped.items()}
+        after = Cursor(checkpoint=placed.checkpoint, skipped=skipped)
+        return Taken(new, seen, amended, {reason: n for reason, n in fresh.items() if n > 0}, after)
 
     # ------------------------------------------------------------------- lineage
     def _lineage(self, batch: Batch, origin: Origin, shown: Session) -> tuple[int, int]:

@@ -5,7 +5,7 @@ from typing import Final, NamedTuple
 
 import msgspec
 
-from timmyd.core.counting.identity import ANSWERED, STATE_DB, TELEMETRY, hash_text, key_of
+from timmyd.core.counting.identity import ANSWERED, STATE_DB, TELEMETRY, hash_text, keys_of
 from timmyd.core.counting.row_memory import RowMemory
 from timmyd.core.counting.row_thread import Arrival, Asked, Resolved, Thread
 from timmyd.core.model import Call, Execution, Facts
@@ -14,7 +14,6 @@ from timmyd.engine.ingest import Ingest
 from timmyd.engine.ingest_lineage import continued, join
 from timmyd.engine.intake import Origin
 from timmyd.house.outcome import Judgement
-from timmyd.sources.messages import ToolCall, text
 from timmyd.sources.state_db_rows import Row, SessionRow, ends_of_blocks
 from timmyd.store.batch import Batch
 
@@ -33,13 +32,13 @@ class TakenRows(NamedTuple):
         executions: Counted for the first time.
         duplicates: Requests shown, but counted before.
         amended: Answered now, or known better now.
-        too_old: Rows that were left out because of their age.
+        skipped: Elements that could not be used, by reason; rows that are `too_old` among them.
     """
 
     executions: int
     duplicates: int
     amended: int
-    too_old: int
+    skipped: dict[str, int]
 
 
 class RowIngest:
@@ -105,11 +104,13 @@ class _Flow:
         self.views: dict[str, _View] = {}
         self.memories: dict[int, RowMemory] = {}
         self.drafts: dict[int, Execution] = {}
-        self.new = self.duplicates = self.amended = self.too_old = 0
+        self.new = self.duplicates = self.amended = 0
+        self.skipped: dict[str, int] = {}
 
     def run(self, rows: Sequence[Row]) -> TakenRows:
         fresh = [row for row in rows if row.at is None or row.at >= self.oldest]
-        self.too_old = len(rows) - len(fresh)
+        if len(fresh) < len(rows):
+            self._skip("too_old", len(rows) - len(fresh))
         self._open_views({row.session_id for row in fresh})
         ends = ends_of_blocks(fresh)
         for row in fresh:
@@ -119,7 +120,7 @@ class _Flow:
         for view in self.views.values():
             view.memory.keep(view.sid, view.thread)
             self.batch.touch(view.lineage, self.origin.now)
-        return TakenRows(self.new, self.duplicates, self.amended, self.too_old)
+        return TakenRows(self.new, self.duplicates, self.amended, self.skipped)
 
     # ------------------------------------------------------------------ lineage
     def _open_views(self, session_ids: Iterable[str]) -> None:
@@ -149,16 +150,20 @@ class _Flow:
             thread.close_block()
             if row.calls:
                 self._ask(view, row, row.calls, ended_at)
+            if row.skipped:
+                self._skip("bad_request", row.skipped)
         if row.at is not None:
             thread.move_on(row.at)
 
-    def _ask(self, view: _View, row: Row, calls: list[ToolCall], ended_at: float | None) -> None:
-        requested = [_to_call(call) for call in calls]
+    def _skip(self, reason: str, n: int = 1) -> None:
+        self.skipped[reason] = self.skipped.get(reason, 0) + n
+
+    def _ask(self, view: _View, row: Row, requested: list[Call], ended_at: float | None) -> None:
         facts = [self.ingest.describe(call) for call in requested]
         asked = [
             Asked(
-                call.call_id,
-                key_of(call.call_id),
+                call.ids,
+                keys_of(call.ids),
                 call.tool,
                 known.key,
                 call.arguments if isinstance(call.arguments, str) else "",
@@ -186,7 +191,7 @@ class _Flow:
         fresh = {*resolved.new, *resolved.met}
         thread.wait_for(
             [
-                (call.call_id, call.tool, execution, place not in fresh)
+                (call, execution, place not in fresh)
                 for place, (call, execution) in enumerate(
                     zip(asked, resolved.executions, strict=True)
                 )
@@ -227,8 +232,10 @@ class _Flow:
     # ------------------------------------------------------------------ results
     def _answer(self, view: _View, row: Row) -> None:
         thread = view.thread
-        waiting = thread.claim(row.call_id, row.tool)
+        waiting = thread.claim(row.call_ids, row.tool)
         if waiting is None:
+            if not view.memory.register.with_keys(keys_of(row.call_ids)):
+                self._skip("result_without_request")
             return
         known = view.memory.known(waiting.execution)
         if known is None or known.best == TELEMETRY:
@@ -287,8 +294,3 @@ def _says_less(verdict: Judgement, before: Execution) -> bool:
     if verdict.outcome == "unknown":
         return before.outcome != "unknown"
     return verdict.rule == "json_error" and before.outcome in {"blocked", "cancelled", "rejected"}
-
-
-def _to_call(call: ToolCall) -> Call:
-    function = call.function
-    return Call(call_id=text(call.id), tool=text(function.name), arguments=function.arguments)

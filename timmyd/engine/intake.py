@@ -38,6 +38,7 @@ class Cursor(msgspec.Struct, kw_only=True):
         offset: Of a telemetry file: bytes up to the end of the last whole line.
         proof: xxh3_64 of the `proof_bytes` before `offset`; tells that the file is still the same.
         heads: The headers of a telemetry file, by run.
+        skipped: Elements of a document that could not be used, by reason: counted once a file.
     """
 
     checkpoint: Checkpoint | None = None
@@ -45,6 +46,7 @@ class Cursor(msgspec.Struct, kw_only=True):
     proof: int = xxhash.xxh3_64_intdigest(b"")
     proof_bytes: int = 0
     heads: dict[str, telemetry.Head] = msgspec.field(default_factory=dict)
+    skipped: dict[str, int] = msgspec.field(default_factory=dict)
 
 
 class Taken(NamedTuple):
@@ -54,14 +56,14 @@ class Taken(NamedTuple):
         executions: Counted for the first time.
         duplicates: Shown, but counted before.
         amended: Answered now, or known better now.
-        refused: Lines of a telemetry file that could not be used, by code.
+        skipped: Elements that could not be used, by reason: lines, messages, requests, results.
         cursor: Where the next reading may start; None if the file is not ours.
     """
 
     executions: int
     duplicates: int
     amended: int
-    refused: Mapping[str, int]
+    skipped: Mapping[str, int]
     cursor: Cursor | None
 
 

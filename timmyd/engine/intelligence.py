@@ -127,7 +127,7 @@ class IntelligenceEngine(Answers):
             _GIVEN_HOME, str(house) if house else "timmy", "session", shown.session_id, now, now
         )
         with self.database.batch() as batch:
-            taken = self._ingest.take_session(batch, origin, shown, first_look=True)
+            taken = self._ingest.take_session(batch, origin, shown, None)
             batch.count("duplicates", taken.duplicates)
         return taken.executions
 
@@ -162,13 +162,18 @@ class IntelligenceEngine(Answers):
             if call_id is not None:
                 register = batch.register(lineage)
                 key = hash_text(str(call_id))
-                if register.with_key(key):
+                if register.with_keys((key,)):
                     batch.count("duplicates")
                     return False
                 facts = facts_key(execution.tool, execution.signature)
                 execution.id = batch.new_execution()
                 register.add(
-                    key, facts, execution.id, rank=TELEMETRY, seen_at=execution.at, flags=ANSWERED
+                    (key,),
+                    facts,
+                    execution.id,
+                    rank=TELEMETRY,
+                    seen_at=execution.at,
+                    flags=ANSWERED,
                 )
                 batch.touch(lineage, now)
         if not execution.id:

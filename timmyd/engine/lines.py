@@ -8,8 +8,8 @@ from timmyd.core.counting.identity import (
     INNER,
     TELEMETRY,
     hash_text,
-    key_of,
-    never_repeats,
+    keys_of,
+    unique_ids,
 )
 from timmyd.core.counting.register import Register
 from timmyd.core.model import Execution
@@ -18,7 +18,8 @@ from timmyd.engine.facts import clean_model, clean_tool, facts_key
 from timmyd.engine.intake import Cursor, Origin, Taken, keep_known
 from timmyd.engine.marks import id_mark
 from timmyd.sources import telemetry
-from timmyd.sources.messages import Content
+from timmyd.sources.decoding import Content
+from timmyd.sources.messages import ids_of
 from timmyd.store.batch import Batch, Request, Turn
 
 _PROOF_BYTES = 256
@@ -72,12 +73,12 @@ class LineIngest:
         if lineage is None:
             lineage = batch.new_lineage(origin.house, started_at=None, now=origin.now)
             batch.enter(home, sid, lineage)
-        if line.inner or not never_repeats(line.call_id):
-            return lineage
-        if batch.register(lineage).with_key(key_of(line.call_id)):
+        ids = ids_of(line.call_id)
+        marks = [id_mark(origin.home, one) for one in unique_ids(ids)]
+        if line.inner or not marks or batch.register(lineage).with_keys(keys_of(ids)):
             return lineage
         # a child that was read before showed the call as a copy
-        for other in batch.joined([id_mark(origin.home, line.call_id)]) - {lineage}:
+        for other in batch.joined(marks) - {lineage}:
             batch.merge(lineage, other, origin.now)
             return other
         return lineage
@@ -91,17 +92,17 @@ class LineIngest:
         line: telemetry.Line,
         at: float,
     ) -> bool:
-        key = key_of(line.call_id)
+        keys = keys_of(ids_of(line.call_id))
         facts = facts_key(line.tool, line.signature)
         index = None
         if not line.inner:
             began = at - (line.latency_ms or 0.0) / 1000.0
-            index = register.meet(key, facts, rank=TELEMETRY, began_at=began)
+            index = register.meet(keys, facts, rank=TELEMETRY, began_at=began)
         execution = self._from_line(origin, lineage, line, at)
         if index is None:
             execution = msgspec.structs.replace(execution, id=batch.new_execution())
             flags = ANSWERED | (INNER if line.inner else 0)
-            register.add(key, facts, execution.id, rank=TELEMETRY, seen_at=at, flags=flags)
+            register.add(keys, facts, execution.id, rank=TELEMETRY, seen_at=at, flags=flags)
             batch.add(execution)
             if not line.inner:
                 self._mark(batch, origin, lineage, line)
@@ -118,8 +119,8 @@ class LineIngest:
 
     @staticmethod
     def _mark(batch: Batch, origin: Origin, lineage: int, line: telemetry.Line) -> None:
-        if never_repeats(line.call_id):
-            batch.mark([id_mark(origin.home, line.call_id)], lineage)
+        ids = unique_ids(ids_of(line.call_id))
+        batch.mark([id_mark(origin.home, one) for one in ids], lineage)
 
     def _from_line(
         self, origin: Origin, lineage: int, line: telemetry.Line, at: float

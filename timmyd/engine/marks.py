@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from timmyd.core.counting.identity import hash_text, never_repeats
+from timmyd.core.counting.identity import hash_text, never_repeats, unique_ids
 from timmyd.core.model import Call, Session
 
 
@@ -11,7 +11,7 @@ def marks(home: str, shown: Session, calls: Sequence[Call]) -> list[int]:
     found = []
     if shown.start_key:
         found.append(hash_text(f"start\0{home}\0{shown.start_key}"))
-    found.extend(id_mark(home, call.call_id) for call in calls if never_repeats(call.call_id))
+    found.extend(id_mark(home, one) for call in calls for one in unique_ids(call.ids))
     return found
 
 

@@ -53,6 +53,7 @@ def collect(engine: IntelligenceEngine, *, days: float | None = 7.0) -> Report:
             sessions=database.lineages(),
             executions=counters.get("executions", 0),
             duplicates=counters.get("duplicates", 0),
+            skipped=database.skipped(),
             files_failed=len(failed),
             files_ignored=int(status.get("ignored", 0)),
             by_source={

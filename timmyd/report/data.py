@@ -63,11 +63,17 @@ class PredictionScores(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Ingest(msgspec.Struct, frozen=True, kw_only=True):
-    """What was taken in, over all time; `by_source` counts executions by where they were first seen."""
+    """What was taken in, over all time.
+
+    Attributes:
+        skipped: Elements that could not be used, by reason; what stood beside them was taken.
+        by_source: Executions by where they were first seen.
+    """
 
     sessions: int = 0
     executions: int = 0
     duplicates: int = 0
+    skipped: Mapping[str, int] = msgspec.field(default_factory=dict)
     files_failed: int = 0
     files_ignored: int = 0
     by_source: Mapping[str, int] = msgspec.field(default_factory=dict)

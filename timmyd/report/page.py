@@ -269,6 +269,9 @@ def _intake(report: Report) -> str:
     by_source = [f"{_said(name)} {words.count(n)}" for name, n in taken.by_source.items()]
     if by_source:
         said += f'<p class="soft">First seen in: {", ".join(by_source)}.</p>'
+    skipped = [f"{_said(reason)} {words.count(n)}" for reason, n in taken.skipped.items()]
+    if skipped:
+        said += f"<p>Could not be used: {', '.join(skipped)}.</p>"
     rows = [
         (
             _name(source.house),

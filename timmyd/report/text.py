@@ -272,6 +272,9 @@ def _intake(report: Report) -> list[RenderableType]:
     if taken.by_source:
         parts = [f"{words.name(source)} {words.count(n)}" for source, n in taken.by_source.items()]
         lines.append(_dim("First seen in: " + ", ".join(parts)))
+    if taken.skipped:
+        parts = [f"{words.name(reason)} {words.count(n)}" for reason, n in taken.skipped.items()]
+        lines.append(Text("Could not be used: " + ", ".join(parts), style="yellow"))
     if taken.files_failed or taken.files_ignored:
         lines.append(
             Text(

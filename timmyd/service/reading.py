@@ -170,10 +170,11 @@ class Reader:
             row.state, row.reason = "ignored", "no_messages"
         else:
             row.cursor = _encode(taken.cursor)
-        if taken.refused:
-            row.reason = max(taken.refused, key=lambda code: taken.refused[code])
-            row.detail = f"{sum(taken.refused.values())} lines could not be used"
-            for code, n in taken.refused.items():
+        if taken.skipped:
+            row.reason = max(taken.skipped, key=lambda code: taken.skipped[code])
+            row.detail = f"{sum(taken.skipped.values())} elements could not be used"
+            batch.skip(taken.skipped)
+            for code, n in taken.skipped.items():
                 self.metrics.rejected(code, count=n)
         batch.save_file(row)
         batch.count("duplicates", taken.duplicates)
@@ -215,7 +216,7 @@ class Reader:
             if waiting.source == "snapshot" and cursor is not None:
                 shown = self._grown(fd, status.st_size, cursor.checkpoint)
                 if shown is not None:
-                    return self.ingest.take_session(batch, origin, shown, first_look=False)
+                    return self.ingest.take_session(batch, origin, shown, cursor)
             elif waiting.source == "telemetry" and cursor is not None:
                 cursor = cursor if _continues(fd, cursor) else Cursor()
                 offset = cursor.offset

@@ -1,7 +1,8 @@
 """One `state.db` of a Hermes home: reached by descriptors, checked for its owner, then read in pieces."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from datetime import tzinfo
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -50,6 +51,7 @@ class StateDb:
         read_as: How it lay there when it was last read to the end.
         seen: The same, once it is sure that no write of that moment was missed.
         more: It was not read to its end yet.
+        skipped: Elements that could not be used since the start, by reason.
     """
 
     def __init__(
@@ -75,6 +77,7 @@ class StateDb:
         self.schema: int | None = None
         self.is_newer = False
         self.highest_id = 0
+        self.skipped: dict[str, int] = {}
 
     def reopen(self) -> None:
         """Make `directory` lead to the home as it is now."""
@@ -126,8 +129,8 @@ class StateDb:
     def _refusal(self, reason: Reason, name: str | None = None) -> FileRefusedError:
         return FileRefusedError(reason, name or self.name)
 
-    def read(self, *, read_s: float, rows: int) -> tuple[Chunk, Found]:
-        """The next piece, and how the database lay there.
+    def read(self, *, read_s: float, rows: int, zone: tzinfo | None = None) -> tuple[Chunk, Found]:
+        """The next piece, and how the database lay there; `zone` is that of times without one.
 
         Raises:
             SessionError: It cannot be read, with the reason.
@@ -144,7 +147,9 @@ class StateDb:
         finally:
             os.close(fd)
         path = str(self.path.absolute())
-        chunk = state_db.read(path, header, found, self.cursor, read_s=read_s, largest_rows=rows)
+        chunk = state_db.read(
+            path, header, found, self.cursor, read_s=read_s, largest_rows=rows, zone=zone
+        )
         return chunk, found
 
 
@@ -159,12 +164,17 @@ def finding_of(file: StateDb) -> Finding:
     elif file.more or file.cursor is None:
         code, words = "reading", "is being read"
     else:
-        code, words = "ok", "is read to its end"
+        code, words = "ok", "is read to its end" + _but(file.skipped)
     cursor = file.cursor or Cursor()
     changed_at = None if file.read_as is None else written_at(file.read_as)
     return Finding(
         file.path, file.house, code, words, file.schema, cursor.last_id, file.highest_id, changed_at
     )
+
+
+def _but(skipped: Mapping[str, int]) -> str:
+    reasons = ", ".join(f"{n} {reason}" for reason, n in sorted(skipped.items()))
+    return f", but for {reasons}" if reasons else ""
 
 
 def written_at(found: Found) -> float:

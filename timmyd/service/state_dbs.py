@@ -167,7 +167,9 @@ class StateDbs:
 
     def _read(self, file: StateDb, now: float, slice_s: float) -> Progress:
         try:
-            chunk, found = file.read(read_s=min(READ_S, slice_s), rows=self._slice_rows)
+            chunk, found = file.read(
+                read_s=min(READ_S, slice_s), rows=self._slice_rows, zone=self.ingest.ingest.zone
+            )
         except SessionError as error:
             return self._failed(file, now, error)
         began = self.clock()
@@ -186,8 +188,12 @@ class StateDbs:
             batch.save_file(_ledger_row(file, found, began, _encode(chunk.cursor)))
             batch.count("duplicates", taken.duplicates)
             batch.count("source.state_db", taken.executions)
+            batch.skip(taken.skipped)
         self.metrics.counted(batch.counted)
-        self.too_old += taken.too_old
+        self.too_old += taken.skipped.get("too_old", 0)
+        for reason, n in taken.skipped.items():
+            self.metrics.rejected(reason, count=n)
+            file.skipped[reason] = file.skipped.get(reason, 0) + n
         self._was_read(file, chunk, found, now)
         self._adjust(monotonic() - now, slice_s)
         self.metrics.file("state_db", "taken")

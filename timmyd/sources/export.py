@@ -5,12 +5,13 @@ are missing from it.
 """
 
 from collections.abc import Iterator
+from datetime import tzinfo
 from typing import Any, BinaryIO, Final, NamedTuple
 
 import msgspec
 
 from timmyd.errors import SessionError
-from timmyd.sources.messages import decode_lenient
+from timmyd.sources.decoding import decode_lenient
 from timmyd.sources.state_db_rows import Row, SessionRow, to_row, to_session
 
 LONGEST_LINE: Final = 256 * 1024 * 1024
@@ -72,8 +73,12 @@ def index(file: BinaryIO) -> tuple[list[tuple[float, int, int]], dict[str, Sessi
     return sorted(lines), sessions
 
 
-def decode(line: bytes) -> Exported:
+def decode(line: bytes, zone: tzinfo | None = None) -> Exported:
     """One line of an export.
+
+    Args:
+        line: JSON.
+        zone: In which times without one are meant; None for the machine's own.
 
     Raises:
         SessionError: It is none; with code and place, never content.
@@ -88,19 +93,19 @@ def decode(line: bytes) -> Exported:
     for part in parts:
         if not isinstance(part, dict):
             raise SessionError("wrong_type", "$.segments", "expected sessions")
-        session = to_session(part, ())
+        session = to_session(part, (), zone)
         messages = part.get("messages")
         if not session.id or not isinstance(messages, list):
             raise SessionError("wrong_type", "$", "expected a session with an id and messages")
         sessions[session.id] = session
-        rows.extend(_rows(messages, session.id))
+        rows.extend(_rows(messages, session.id, zone))
     return Exported(rows, sessions)
 
 
-def _rows(messages: list[Any], session_id: str) -> Iterator[Row]:
+def _rows(messages: list[Any], session_id: str, zone: tzinfo | None) -> Iterator[Row]:
     for place, message in enumerate(messages):
         if isinstance(message, dict):
-            row = to_row(message)
+            row = to_row(message, zone)
             row.session_id = session_id
             row.id = row.id or -1 - place
             yield row

@@ -3,34 +3,36 @@
 import json
 from collections import deque
 from collections.abc import Sequence
+from datetime import tzinfo
 from typing import Any
 
 import msgspec
 
 from timmyd.core.model import Call
-from timmyd.errors import SessionError
-
-Content = bytes | memoryview
-"""A file's bytes; a view must begin where its buffer begins."""
+from timmyd.sources.times import duration_ms, moment
 
 _BRIDGE = "tool_call"
-_BLANK = b" \t\r\n\0"
-_LONGEST_MS = 31 * 86_400_000.0
+_CALL = "call_"
+_ITEM = "fc_"
 _WIDEST_ID = 256
 
 
 class Function(msgspec.Struct, gc=False):
     """The function of a requested call; leaf types are not trusted."""
 
-    name: Any = ""
+    name: Any = None
     arguments: Any = ""
 
 
 class ToolCall(msgspec.Struct, gc=False):
-    """A requested call of an assistant message."""
+    """A requested call of an assistant message: as chat completions write it, or flat."""
 
     id: Any = None
-    function: Function = msgspec.field(default_factory=Function)
+    call_id: Any = None
+    response_item_id: Any = None
+    function: Function | None = None
+    name: Any = None
+    arguments: Any = ""
 
 
 class Message(msgspec.Struct, gc=False):
@@ -40,6 +42,7 @@ class Message(msgspec.Struct, gc=False):
     content: Any = None
     tool_calls: list[ToolCall] | None = None
     tool_call_id: Any = None
+    call_id: Any = None
     name: Any = None
     tool_name: Any = None
     timestamp: Any = None
@@ -49,29 +52,6 @@ class Message(msgspec.Struct, gc=False):
     error: Any = None
     execution_time_ms: Any = None
     params: Any = None
-
-
-def number(value: Any) -> float | None:
-    """A finite number as a float; None for anything else, also for booleans."""
-    if isinstance(value, bool) or not isinstance(value, (int, float)):
-        return None
-    try:
-        found = float(value)
-    except OverflowError:
-        return None
-    return found if found - found == 0.0 else None
-
-
-def moment(value: Any) -> float | None:
-    """Unix seconds, or None for what can be no time of an event."""
-    found = number(value)
-    return found if found is not None and found > 0 else None
-
-
-def duration_ms(value: Any) -> float | None:
-    """Milliseconds, or None for what no call can have taken: sums of such would overflow."""
-    found = number(value)
-    return found if found is not None and 0 <= found <= _LONGEST_MS else None
 
 
 def text(value: Any) -> str:
@@ -93,6 +73,52 @@ def as_json(value: Any) -> str:
         return ""
 
 
+def ids_of(*values: Any) -> tuple[str, ...]:
+    """All ids by which a call may be met, the first one its own.
+
+    `call_x|fc_y` is also either part, and `fc_x` may be what Hermes made of `call_x`.
+    """
+    found = [whole for value in values if (whole := text(value))]
+    found += [part for whole in found if "|" in whole for part in whole.split("|", 1) if part]
+    found += [_CALL + one[len(_ITEM) :] for one in found if one.startswith(_ITEM)]
+    return tuple(dict.fromkeys(found)) if len(found) > 1 else tuple(found)
+
+
+def to_call(request: ToolCall) -> Call | None:
+    """The call that a message requests; None if there is no name in it, so that it cannot be one.
+
+    `tool_call` stands for another tool, which its arguments name.
+    """
+    function = request.function
+    if function is None or (function.name is None and request.name is not None):
+        name, arguments = request.name, request.arguments
+    else:
+        name, arguments = function.name, function.arguments
+    if name is None or not (isinstance(name, str) or text(name)):
+        return None
+    tool, said = text(name), as_json(arguments)
+    if tool == _BRIDGE:
+        tool, said = _crossed(tool, said)
+    call_id = request.id
+    if type(call_id) is str and call_id == request.call_id and call_id.startswith(_CALL):
+        item = request.response_item_id
+        if (item is None or item == _ITEM + call_id[len(_CALL) :]) and "|" not in call_id:
+            return Call(call_id, tool, said)
+    ids = ids_of(call_id, request.call_id, request.response_item_id)
+    return Call(ids[0] if ids else "", tool, said, aliases=ids[1:])
+
+
+def _crossed(tool: str, arguments: str) -> tuple[str, str]:
+    try:
+        value = json.loads(arguments)
+        name, inner = value["name"], value["arguments"]
+    except (ValueError, TypeError, KeyError, RecursionError):
+        return tool, arguments
+    if not isinstance(name, str) or not name or name == _BRIDGE:
+        return tool, arguments
+    return name, as_json(inner)
+
+
 class Conversation:
     """Walks messages in order and keeps the calls that they request, with the results paired in.
 
@@ -102,25 +128,31 @@ class Conversation:
         opening: How many calls its first turn with calls ended after; 0 until then.
         opening_words: What the user said before them.
         compacted: A summary of dropped messages was met.
+        skipped: How many elements could not be used, by reason.
 
-    Results belong to a request by their id, within the block of the request first: neither their
-    order nor the name that they carry can be relied on.
+    Results belong to a request by any of its ids, within the block of the request first: neither
+    their order nor the name that they carry can be relied on.
     """
 
-    def __init__(self, *, plain: bool) -> None:
+    def __init__(self, *, plain: bool, zone: tzinfo | None = None) -> None:
         """Start an empty conversation.
 
         Args:
             plain: A result without a request is a call of its own (the `session` form).
+            zone: In which times without one are meant; None for the machine's own.
         """
         self.calls: list[Call] = []
         self.turns = 0
         self.opening = 0
         self.opening_words: list[str] = []
         self.compacted = False
+        self.skipped: dict[str, int] = {}
         self._plain = plain
+        self._zone = zone
+        self._block: list[Call] = []
         self._open: dict[str, deque[Call]] = {}
         self._late: dict[str, deque[Call]] = {}
+        self._unusable: set[str] = set()
 
     def add(self, message: Message) -> None:
         """Take the next message."""
@@ -128,7 +160,7 @@ class Conversation:
         if role == "tool":
             self._result(message)
             return
-        if self._open:
+        if self._block:
             self._close_block()
         if role == "user":
             self.turns += 1
@@ -140,23 +172,38 @@ class Conversation:
             self.compacted = True
         if role == "assistant" and message.tool_calls:
             for request in message.tool_calls:
-                call = Call(
-                    call_id=text(request.id),
-                    tool=text(request.function.name),
-                    arguments=as_json(request.function.arguments),
-                    compacted=self.compacted,
-                )
-                self.calls.append(call)
-                self._open.setdefault(call.call_id, deque()).append(call)
+                self._request(request)
+
+    def skip(self, reason: str) -> None:
+        """Count an element that cannot be used."""
+        self.skipped[reason] = self.skipped.get(reason, 0) + 1
+
+    def _request(self, request: ToolCall) -> None:
+        call = to_call(request)
+        if call is None:
+            self.skip("bad_request")
+            self._unusable.update(ids_of(request.id, request.call_id, request.response_item_id))
+            return
+        call.compacted = self.compacted
+        self.calls.append(call)
+        self._block.append(call)
+        self._open.setdefault(call.call_id, deque()).append(call)
+        for alias in call.aliases:
+            self._open.setdefault(alias, deque()).append(call)
 
     def _result(self, message: Message) -> None:
-        call = self._claim(text(message.tool_call_id))
+        call_id = message.tool_call_id
+        ids = ids_of(call_id) if call_id else ids_of(message.call_id)
+        name = text(message.name) or text(message.tool_name)
+        call = self._claim(ids, name)
         if call is None:
             if not self._plain:
+                if self._unusable.isdisjoint(ids):
+                    self.skip("result_without_request")
                 return
             call = Call(
-                call_id=text(message.tool_call_id),
-                tool=text(message.name) or text(message.tool_name),
+                call_id=ids[0] if ids else "",
+                tool=name,
                 arguments=as_json(message.params if message.params is not None else {}),
             )
             self.calls.append(call)
@@ -165,17 +212,28 @@ class Conversation:
             call.content = ""
         disposition = message.effect_disposition
         call.disposition = disposition if isinstance(disposition, str) else None
-        call.at = moment(message.timestamp)
-        if call.tool == _BRIDGE:
-            self._cross_bridge(call, message)
+        call.at = moment(message.timestamp, self._zone)
+        if call.tool == _BRIDGE and name:
+            call.tool = name
         if self._plain:
             _plain_facts(call, message)
 
-    def _claim(self, call_id: str) -> Call | None:
-        for waiting in (self._open, self._late):
-            calls = waiting.get(call_id)
-            if calls:
-                return calls.popleft()
+    def _claim(self, ids: tuple[str, ...], tool: str) -> Call | None:
+        """The call that a result answers; without an id, the next of its tool in the block."""
+        if ids in {(), ("",)}:
+            waiting = [call for call in self._block if call.content is None]
+            return (
+                next((call for call in waiting if call.tool == tool), waiting[0])
+                if waiting
+                else None
+            )
+        for waiting_calls in (self._open, self._late):
+            for call_id in ids:
+                calls = waiting_calls.get(call_id)
+                while calls:
+                    call = calls.popleft()
+                    if call.content is None:
+                        return call
         return None
 
     def _close_block(self) -> None:
@@ -184,19 +242,7 @@ class Conversation:
             if call_id and calls:
                 self._late.setdefault(call_id, deque()).extend(calls)
         self._open.clear()
-
-    @staticmethod
-    def _cross_bridge(call: Call, message: Message) -> None:
-        """`tool_call` stands for another tool, which its result names and its arguments hold."""
-        name = text(message.name) or text(message.tool_name)
-        if not name or name == _BRIDGE:
-            return
-        call.tool = name
-        try:
-            inner = json.loads(call.arguments)["arguments"]
-        except (ValueError, TypeError, KeyError, RecursionError):
-            return
-        call.arguments = as_json(inner)
+        self._block.clear()
 
 
 def _plain_facts(call: Call, message: Message) -> None:
@@ -209,56 +255,11 @@ def _plain_facts(call: Call, message: Message) -> None:
         call.arguments = as_json(message.params)
 
 
-def converse(messages: Sequence[Message], *, plain: bool = False) -> Conversation:
+def converse(
+    messages: Sequence[Message], *, plain: bool = False, zone: tzinfo | None = None
+) -> Conversation:
     """The conversation of all `messages`."""
-    conversation = Conversation(plain=plain)
+    conversation = Conversation(plain=plain, zone=zone)
     for message in messages:
         conversation.add(message)
     return conversation
-
-
-def decode_lenient(data: Content, decoder: msgspec.json.Decoder[Any]) -> Any:
-    """Decode with `decoder`; where strict JSON fails, once more as leniently as Hermes writes.
-
-    Hermes can leave NaN, lone surrogates and a byte order mark, which the fast decoder refuses.
-
-    Raises:
-        SessionError: Not JSON, nested too deeply, or of another shape; with the place.
-    """
-    if not bytes(data[:64]).strip(_BLANK) and not bytes(data).strip(_BLANK):
-        raise SessionError("empty", "byte 0", "expected a JSON object, found nothing")
-    try:
-        return decoder.decode(data)
-    except msgspec.ValidationError as error:
-        raise _wrong_type(error) from None
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        first = error
-    except RecursionError:
-        raise SessionError(
-            "too_deep", "$", "expected a conversation, found endless nesting"
-        ) from None
-    try:
-        value = json.loads(bytes(data).decode("utf-8-sig", "surrogatepass"))
-        return msgspec.convert(value, decoder.type, strict=True)
-    except msgspec.ValidationError as error:
-        raise _wrong_type(error) from None
-    except RecursionError:
-        raise SessionError(
-            "too_deep", "$", "expected a conversation, found endless nesting"
-        ) from None
-    except ValueError:
-        raise _not_json(first, len(data)) from None
-
-
-def _wrong_type(error: msgspec.ValidationError) -> SessionError:
-    words, _, place = str(error).partition(" - at ")
-    return SessionError("wrong_type", place.strip("`") or "$", words.replace("`", ""))
-
-
-def _not_json(error: Exception, size: int) -> SessionError:
-    words = str(error)
-    if "truncated" in words:
-        return SessionError("torn", f"byte {size}", "expected more JSON, found the end of the file")
-    position = words.rpartition("(byte ")[2].rstrip(")")
-    place = f"byte {position}" if position.isdigit() else "byte 0"
-    return SessionError("not_json", place, "expected JSON, found something else")

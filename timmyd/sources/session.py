@@ -7,8 +7,10 @@ import msgspec
 
 from timmyd.core.model import Session
 from timmyd.errors import SessionError
-from timmyd.sources.messages import Content, Message, converse, decode_lenient, moment, text
-from timmyd.sources.snapshot import local_time, opening
+from timmyd.sources.decoding import Content, decode_lenient, with_usable_messages, wrong_type
+from timmyd.sources.messages import Message, converse, text
+from timmyd.sources.snapshot import opening
+from timmyd.sources.times import moment
 
 
 class _Plain(msgspec.Struct):
@@ -36,8 +38,9 @@ def decode(data: Content, *, zone: tzinfo | None = None, fallback_id: str = "") 
     Raises:
         SessionError: Not JSON, or `messages` is no list of objects.
     """
-    found = _decode(data)
-    return None if found is None else _session(found, zone, fallback_id)
+    skipped: dict[str, int] = {}
+    found = _decode(data, skipped)
+    return None if found is None else _session(found, zone, fallback_id, skipped)
 
 
 def from_dict(
@@ -48,17 +51,17 @@ def from_dict(
     Raises:
         SessionError: `messages` is no list of objects.
     """
+    skipped: dict[str, int] = {}
     try:
-        found = msgspec.convert(value, _Plain, strict=False)
+        found = msgspec.convert(with_usable_messages(value, skipped), _Plain, strict=False)
     except msgspec.ValidationError as error:
-        words, _, place = str(error).partition(" - at ")
-        raise SessionError("wrong_type", place.strip("`") or "$", words.replace("`", "")) from None
-    return None if found.messages is None else _session(found, zone, fallback_id)
+        raise wrong_type(error) from None
+    return None if found.messages is None else _session(found, zone, fallback_id, skipped)
 
 
-def _decode(data: Content) -> _Plain | None:
+def _decode(data: Content, skipped: dict[str, int]) -> _Plain | None:
     try:
-        found: _Plain = decode_lenient(data, _plain)
+        found: _Plain = decode_lenient(data, _plain, skipped)
     except SessionError as error:
         if error.code == "wrong_type" and error.place == "$":
             return None
@@ -66,8 +69,12 @@ def _decode(data: Content) -> _Plain | None:
     return None if found.messages is None else found
 
 
-def _session(found: _Plain, zone: tzinfo | None, fallback_id: str) -> Session:
-    conversation = converse(found.messages or [], plain=True)
+def _session(
+    found: _Plain, zone: tzinfo | None, fallback_id: str, skipped: dict[str, int]
+) -> Session:
+    conversation = converse(found.messages or [], plain=True, zone=zone)
+    for reason, n in skipped.items():
+        conversation.skipped[reason] = conversation.skipped.get(reason, 0) + n
     start = found.started_at if found.started_at is not None else found.session_start
     updated = found.updated_at if found.updated_at is not None else found.last_updated
     return Session(
@@ -75,13 +82,10 @@ def _session(found: _Plain, zone: tzinfo | None, fallback_id: str) -> Session:
         session_id=text(found.session_id) or fallback_id,
         model=text(found.model) or None,
         platform=text(found.platform) or None,
-        started_at=_time(start, zone),
-        updated_at=_time(updated, zone),
+        started_at=moment(start, zone),
+        updated_at=moment(updated, zone),
         turns=conversation.turns,
         opening=opening(conversation),
         calls=conversation.calls,
+        skipped=conversation.skipped,
     )
-
-
-def _time(value: Any, zone: tzinfo | None) -> float | None:
-    return local_time(value, zone) if isinstance(value, str) else moment(value)

@@ -6,7 +6,7 @@ between proves them unchanged. Any doubt falls back to decoding all of it.
 """
 
 import mmap
-from datetime import datetime, tzinfo
+from datetime import tzinfo
 from typing import Any, NamedTuple
 
 import msgspec
@@ -15,15 +15,9 @@ import xxhash
 from timmyd.core.counting.identity import hash_text
 from timmyd.core.model import Checkpoint, Session
 from timmyd.errors import SessionError
-from timmyd.sources.messages import (
-    Content,
-    Conversation,
-    Message,
-    as_json,
-    converse,
-    decode_lenient,
-    text,
-)
+from timmyd.sources.decoding import Content, decode_lenient
+from timmyd.sources.messages import Conversation, Message, as_json, converse, text
+from timmyd.sources.times import moment
 
 TAIL_FROM_BYTES = 256 * 1024
 """Below this size decoding the whole file is cheaper than keeping a checkpoint."""
@@ -32,12 +26,11 @@ _MESSAGES = b'\n  "messages": [\n'
 _PERSISTED = b'\n      "_db_persisted": true'
 _MESSAGE_END = b"\n    }"
 _MESSAGES_END = b"\n  ]"
-_NAIVE_ISO_MOST = 40
 _GIST = 256
 
 
 class _Header(msgspec.Struct):
-    session_id: str
+    session_id: Any
     model: Any = None
     platform: Any = None
     session_start: Any = None
@@ -50,7 +43,7 @@ class _Snapshot(_Header, kw_only=True):
 
 class _Tail(msgspec.Struct):
     messages: list[Message]
-    session_id: str | msgspec.UnsetType = msgspec.UNSET
+    session_id: Any = msgspec.UNSET
     model: Any = msgspec.UNSET
     platform: Any = msgspec.UNSET
     session_start: Any = msgspec.UNSET
@@ -86,9 +79,12 @@ def decode(
         session = None if grown is None else decode_grown(grown, zone=zone)
         if session is not None:
             return session
-    snapshot = decode_lenient(data, _snapshots)
-    session = _session(snapshot, converse(snapshot.messages), zone)
-    if start >= 0:
+    skipped: dict[str, int] = {}
+    snapshot = decode_lenient(data, _snapshots, skipped)
+    session = _session(snapshot, converse(snapshot.messages, zone=zone), zone)
+    for reason, n in skipped.items():
+        session.skipped[reason] = session.skipped.get(reason, 0) + n
+    if start >= 0 and "bad_request" not in session.skipped:
         session.checkpoint = _checkpoint(data, start, snapshot.messages)
     return session
 
@@ -128,7 +124,9 @@ def decode_grown(grown: Grown, *, zone: tzinfo | None = None) -> Session | None:
     for name in _Header.__struct_fields__:
         if (value := getattr(messages, name)) is not msgspec.UNSET:
             setattr(header, name, value)
-    session = _session(header, converse(messages.messages), zone)
+    session = _session(header, converse(messages.messages, zone=zone), zone)
+    if "bad_request" in session.skipped:
+        return None
     session.resumed = resume = grown.resume
     session.opening = None
     if resume.compacted:
@@ -207,34 +205,22 @@ def _awaits_results(messages: list[Message]) -> bool:
 
 
 def _session(header: _Header, conversation: Conversation, zone: tzinfo | None) -> Session:
-    if not header.session_id:
+    session_id = text(header.session_id)
+    if not session_id:
         raise SessionError("wrong_type", "$.session_id", "expected a session id, found nothing")
     return Session(
         source="snapshot",
-        session_id=header.session_id,
+        session_id=session_id,
         model=text(header.model) or None,
         platform=text(header.platform) or None,
-        started_at=local_time(header.session_start, zone),
-        updated_at=local_time(header.last_updated, zone),
+        started_at=moment(header.session_start, zone),
+        updated_at=moment(header.last_updated, zone),
         start_key=text(header.session_start) or None,
         turns=conversation.turns,
         opening=opening(conversation),
         calls=conversation.calls,
+        skipped=conversation.skipped,
     )
-
-
-def local_time(moment: Any, zone: tzinfo | None) -> float | None:
-    """Unix seconds of an ISO time; a naive one is local time of the machine. None for no time since 1970."""
-    if not isinstance(moment, str) or len(moment) > _NAIVE_ISO_MOST:
-        return None
-    try:
-        found = datetime.fromisoformat(moment)
-        if found.tzinfo is None and zone is not None:
-            found = found.replace(tzinfo=zone)
-        at = found.timestamp()
-        return at if at > 0 else None
-    except (ValueError, OverflowError, OSError):
-        return None
 
 
 def opening(conversation: Conversation) -> int | None:

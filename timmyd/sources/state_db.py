@@ -8,6 +8,7 @@ reading from the first row once more.
 
 import sqlite3
 from contextlib import suppress
+from datetime import tzinfo
 from typing import Final, NamedTuple
 
 import msgspec
@@ -23,8 +24,9 @@ from timmyd.sources.state_db_open import (
     opened,
     options_for,
 )
-from timmyd.sources.state_db_rows import Row, SessionRow, time_of, to_row, to_session
+from timmyd.sources.state_db_rows import Row, SessionRow, to_row, to_session
 from timmyd.sources.state_db_schema import Schema, probe
+from timmyd.sources.times import moment
 
 READ_S: Final = 0.05
 """How long one read may hold the database, in seconds."""
@@ -88,6 +90,7 @@ def read(
     *,
     read_s: float = READ_S,
     largest_rows: int = _CHUNK_ROWS,
+    zone: tzinfo | None = None,
 ) -> Chunk:
     """Read the next piece of a database.
 
@@ -98,6 +101,7 @@ def read(
         cursor: Where the last piece ended, None to begin.
         read_s: The time that the database may be held.
         largest_rows: The most rows of a piece.
+        zone: In which times without one are meant; None for the machine's own.
 
     Raises:
         SessionError: `locked` and `busy` pass by themselves; `replaced` is another file by now;
@@ -106,7 +110,7 @@ def read(
     try:
         options = options_for(header, found)
         with guarded(), opened(path, found, options, read_s) as connection:
-            chunk = _read(connection, found, cursor or Cursor(), read_s, largest_rows)
+            chunk = _read(connection, found, cursor or Cursor(), read_s, largest_rows, zone)
     except SessionError as error:
         if error.code not in PASSING and _has_changed(path, found):
             raise SessionError("busy", "file", "it changed while it was read") from error
@@ -124,19 +128,24 @@ def _has_changed(path: str, found: Found) -> bool:
 
 
 def _read(
-    connection: sqlite3.Connection, found: Found, cursor: Cursor, read_s: float, largest_rows: int
+    connection: sqlite3.Connection,
+    found: Found,
+    cursor: Cursor,
+    read_s: float,
+    largest_rows: int,
+    zone: tzinfo | None,
 ) -> Chunk:
     end = monotonic() + read_s
     schema = probe(connection)
     highest = connection.execute("SELECT max(id) FROM messages").fetchone()[0] or 0
-    restarted = _restart(connection, cursor, int(highest))
+    restarted = _restart(connection, cursor, int(highest), zone)
     after = 0 if restarted else cursor.last_id
     connection.set_progress_handler(_Watch(end), _OPS_BETWEEN_LOOKS)
-    rows, more = _rows(connection, schema, after, end, largest_rows)
+    rows, more = _rows(connection, schema, after, end, largest_rows, zone)
     connection.set_progress_handler(None, 0)
     sessions: dict[str, SessionRow] = {}
     for row in rows:
-        _fetch_session(connection, schema, row.session_id, sessions)
+        _fetch_session(connection, schema, row.session_id, sessions, zone)
     cursor = Cursor(
         last_id=after,
         last_at=None if restarted else cursor.last_at,
@@ -162,7 +171,12 @@ class _Watch:
 
 
 def _rows(
-    connection: sqlite3.Connection, schema: Schema, after: int, end: float, largest: int
+    connection: sqlite3.Connection,
+    schema: Schema,
+    after: int,
+    end: float,
+    largest: int,
+    zone: tzinfo | None,
 ) -> tuple[list[Row], bool]:
     rows: list[Row] = []
     characters = 0
@@ -170,7 +184,7 @@ def _rows(
         result = connection.execute(schema.rows, (after, largest))
         while values := result.fetchmany(_FETCH):
             for value in values:
-                rows.append(to_row(dict(zip(schema.columns, value, strict=True))))
+                rows.append(to_row(dict(zip(schema.columns, value, strict=True)), zone))
                 content = value[-1]
                 characters += len(content) if isinstance(content, (str, bytes)) else 0
             if len(rows) >= largest:
@@ -184,7 +198,9 @@ def _rows(
     return rows, False
 
 
-def _restart(connection: sqlite3.Connection, cursor: Cursor, highest: int) -> str | None:
+def _restart(
+    connection: sqlite3.Connection, cursor: Cursor, highest: int, zone: tzinfo | None
+) -> str | None:
     """Why the rows must be read from the first one again: this is not what was read before.
 
     Deleted rows, and a file that was vacuumed or moved, do not matter: `AUTOINCREMENT` gives no
@@ -205,12 +221,16 @@ def _restart(connection: sqlite3.Connection, cursor: Cursor, highest: int) -> st
     ).fetchone()
     if row is None:
         return None
-    same = time_of(row[1]) == cursor.last_at and hash_text(str(row[0])) == cursor.last_session
+    same = moment(row[1], zone) == cursor.last_at and hash_text(str(row[0])) == cursor.last_session
     return None if same else "other_rows"
 
 
 def _fetch_session(
-    connection: sqlite3.Connection, schema: Schema, session_id: str, into: dict[str, SessionRow]
+    connection: sqlite3.Connection,
+    schema: Schema,
+    session_id: str,
+    into: dict[str, SessionRow],
+    zone: tzinfo | None,
 ) -> None:
     for _ in range(_LONGEST_CHAIN):
         if session_id in into:
@@ -222,6 +242,7 @@ def _fetch_session(
         session = to_session(
             dict(zip(schema.session_columns, values, strict=True)),
             _usage(connection, schema, session_id),
+            zone,
         )
         into[session_id] = session
         if session.parent is None:

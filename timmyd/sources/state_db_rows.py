@@ -2,15 +2,19 @@
 
 import json
 from collections.abc import Mapping, Sequence
+from datetime import tzinfo
 from typing import Any, Final
 
 import msgspec
 
-from timmyd.sources.messages import ToolCall, number, text
+from timmyd.core.model import Call
+from timmyd.sources.decoding import usable_requests
+from timmyd.sources.messages import ToolCall, ids_of, text, to_call
+from timmyd.sources.times import moment
 
 _ENCODED: Final = "\0json:"
+_TAGGED: Final = "__HERMES_CONTENT_V2__:"
 _MOST_CALLS: Final = 1_000
-_BRIDGE: Final = "tool_call"
 
 _calls = msgspec.json.Decoder(list[ToolCall])
 _configs = msgspec.json.Decoder(dict[str, Any])
@@ -23,8 +27,9 @@ class Row(msgspec.Struct, gc=False):
         id: Grows in the order of insertion; copies get new ones.
         at: When it was inserted, or for a copy perhaps when its original was, Unix seconds.
         content: Of a tool's result only; everything else is never read.
-        call_id: Which request a result answers, `""` where the provider sent no id.
+        call_ids: Which request a result answers, by any of its ids; none where the provider sent none.
         calls: The requests of an assistant's message.
+        skipped: How many of its requests could not be used.
         tool: The tool's name beside a result, if it stands there.
         uid: Hermes' own id of the message (0.22), which a copy keeps.
     """
@@ -34,8 +39,9 @@ class Row(msgspec.Struct, gc=False):
     role: str
     at: float | None
     content: Any = None
-    call_id: str = ""
-    calls: list[ToolCall] | None = None
+    call_ids: tuple[str, ...] = ()
+    calls: list[Call] | None = None
+    skipped: int = 0
     tool: str = ""
     disposition: str | None = None
     uid: str | None = None
@@ -70,28 +76,35 @@ class SessionRow(msgspec.Struct, gc=False):
         return self.usage[0][0] if len(self.usage) == 1 else self.model
 
 
-def to_row(values: Mapping[str, Any]) -> Row:
-    """A row from column values or from an exported message; missing ones are None."""
+def to_row(values: Mapping[str, Any], zone: tzinfo | None = None) -> Row:
+    """A row from column values or from an exported message; missing ones are None.
+
+    Args:
+        values: By column.
+        zone: In which times without one are meant; None for the machine's own.
+    """
     role = text(values.get("role"))
     row = Row(
         id=_whole(values.get("id")),
         session_id=text(values.get("session_id")),
         role=role,
-        at=time_of(values.get("timestamp")),
+        at=moment(values.get("timestamp"), zone),
         uid=text(values.get("message_uid")) or None,
     )
     if role == "tool":
         row.content = decode_content(values.get("content"))
-        row.call_id = text(values.get("tool_call_id"))
+        row.call_ids = ids_of(values.get("tool_call_id"))
         row.tool = text(values.get("tool_name")) or text(values.get("name"))
         row.disposition = text(values.get("effect_disposition")) or None
     elif role == "assistant":
-        row.calls = decode_calls(values.get("tool_calls"))
+        row.calls, row.skipped = decode_calls(values.get("tool_calls"))
     return row
 
 
 def to_session(
-    values: Mapping[str, Any], usage: tuple[tuple[str, float, float], ...]
+    values: Mapping[str, Any],
+    usage: tuple[tuple[str, float, float], ...],
+    zone: tzinfo | None = None,
 ) -> SessionRow:
     """A session from column values or from an exported line."""
     config = _config(values.get("model_config"))
@@ -100,7 +113,7 @@ def to_session(
         id=text(values.get("id")),
         model=text(values.get("model")) or None,
         parent=text(values.get("parent_session_id")) or None,
-        started_at=time_of(values.get("started_at")),
+        started_at=moment(values.get("started_at"), zone),
         end_reason=text(values.get("end_reason")) or None,
         branched=config.get("_branched_from") is not None,
         delegated=config.get("_delegate_from") is not None or source == "subagent",
@@ -129,58 +142,42 @@ def decode_content(value: Any) -> Any:
         value = value.decode("utf-8", "replace")
     if not isinstance(value, str):
         return "" if value is None else value
-    if not value.startswith(_ENCODED):
-        return value
+    if value.startswith(_ENCODED):
+        return _parts_of(value[len(_ENCODED) :], value)
+    if value.startswith(_TAGGED):
+        kind, _, rest = value[len(_TAGGED) :].partition(":")
+        return {"j": _parts_of(rest, value), "s": rest}.get(kind, value)
+    return value
+
+
+def _parts_of(encoded: str, whole: str) -> Any:
     try:
-        return json.loads(value[len(_ENCODED) :])
+        return json.loads(encoded)
     except (ValueError, RecursionError):
-        return value
+        return whole
 
 
-def decode_calls(value: Any) -> list[ToolCall] | None:
-    """The requests of an assistant's message, from JSON text or from a decoded list."""
+def decode_calls(value: Any) -> tuple[list[Call] | None, int]:
+    """The requests of an assistant's message, from JSON text or a decoded list; and how many are none."""
     if not value:
-        return None
+        return None, 0
+    bad = 0
     try:
-        if isinstance(value, (str, bytes)):
+        requests = _calls.decode(value) if isinstance(value, (str, bytes)) else None
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        requests = None
+    if requests is None:
+        if isinstance(value, bytes):
+            value = value.decode("utf-8", "replace")
+        if isinstance(value, str) and value.lstrip()[:1] == '"':  # encoded twice
             try:
-                found = _calls.decode(value)
-            except msgspec.DecodeError:
-                found = _convert(json.loads(value))
-        else:
-            found = _convert(value)
-    except (ValueError, TypeError, RecursionError, msgspec.ValidationError):
-        return None
-    for call in found:
-        _cross_bridge(call)
-    return found[:_MOST_CALLS] or None
-
-
-def _convert(value: Any) -> list[ToolCall]:
-    if isinstance(value, str):  # encoded twice
-        value = json.loads(value)
-    if isinstance(value, dict):
-        value = [value]
-    return [
-        msgspec.convert(item, ToolCall)
-        for item in (value if isinstance(value, list) else ())
-        if isinstance(item, dict)
-    ]
-
-
-def _cross_bridge(call: ToolCall) -> None:
-    """`tool_call` stands for another tool, which its arguments name."""
-    function = call.function
-    if function.name != _BRIDGE or not isinstance(function.arguments, str):
-        return
-    try:
-        inner = json.loads(function.arguments)
-        name, arguments = inner["name"], inner["arguments"]
-    except (ValueError, TypeError, KeyError, RecursionError):
-        return
-    if isinstance(name, str) and name and name != _BRIDGE:
-        function.name = name
-        function.arguments = arguments if isinstance(arguments, str) else json.dumps(arguments)
+                value = json.loads(value)
+            except (ValueError, RecursionError):
+                return None, 1
+        requests, bad = usable_requests(value)
+    found = [call for request in requests if (call := to_call(request)) is not None]
+    bad += len(requests) - len(found)
+    return found[:_MOST_CALLS] or None, bad + max(0, len(found) - _MOST_CALLS)
 
 
 def _config(value: Any) -> Mapping[str, Any]:
@@ -192,17 +189,6 @@ def _config(value: Any) -> Mapping[str, Any]:
         return _configs.decode(value)
     except (msgspec.DecodeError, RecursionError):
         return {}
-
-
-def time_of(value: Any) -> float | None:
-    """A time as Hermes stores it, Unix seconds; None if it is none."""
-    if isinstance(value, str):
-        try:
-            value = float(value)
-        except ValueError:
-            return None
-    found = number(value)
-    return found if found is not None and found > 0 else None
 
 
 def _whole(value: Any) -> int:

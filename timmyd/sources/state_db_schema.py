@@ -11,7 +11,10 @@ NEWEST_KNOWN: Final = 31
 """The newest `schema_version` that was tried; a newer one is read by its columns all the same."""
 
 LONGEST_CONTENT: Final = 1_000_000
-"""Characters of a result that are read; Hermes itself cuts results far below that."""
+"""Bytes of a result that are read; Hermes itself cuts results far below that."""
+
+_GIST_BYTES: Final = 512
+"""Bytes of a user's message that are read, to know a conversation that is written again."""
 
 _MUST: Final = {
     "messages": ("id", "session_id", "role", "tool_calls", "tool_call_id", "timestamp"),
@@ -85,7 +88,11 @@ def probe(connection: sqlite3.Connection) -> Schema:
     columns = (*_MUST["messages"], *may, "content")
     content = "NULL"
     if "content" in messages:
-        content = f"CASE WHEN role = 'tool' THEN substr(content, 1, {LONGEST_CONTENT}) END"
+        # as a BLOB: substr() of a TEXT ends at its first NUL, with which Hermes marks a list
+        content = (
+            f"CASE role WHEN 'tool' THEN substr(CAST(content AS BLOB), 1, {LONGEST_CONTENT})"
+            f" WHEN 'user' THEN substr(CAST(content AS BLOB), 1, {_GIST_BYTES}) END"
+        )
     session_columns = ("id", *(column for column in _SESSION_MAY if column in sessions))
     return Schema(
         version=_version(connection, tables),

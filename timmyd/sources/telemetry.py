@@ -8,7 +8,7 @@ import msgspec
 
 from timmyd.errors import SessionError
 from timmyd.house.outcome import OUTCOMES
-from timmyd.sources.messages import duration_ms, moment, number
+from timmyd.sources.times import duration_ms, moment, number
 
 SCHEMA = "timmy.telemetry/"
 MAJOR = "1"

@@ -1,7 +1,7 @@
 """The write side: what was read of sessions and the fact that it was read, in one transaction."""
 
 import sqlite3
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import msgspec
 
@@ -35,6 +35,9 @@ __all__ = [
     "read_execution",
     "signature_key",
 ]
+
+SKIPPED = "skipped."
+"""How the names of the counters of skipped elements begin."""
 
 _LEARNED = RATED | {"rejected"}
 
@@ -211,6 +214,11 @@ class Batch:
     def count(self, counter: str, n: int = 1) -> None:
         """Add to a counter that is shown in `report` and `status`."""
         self._counters[counter] = self._counters.get(counter, 0) + n
+
+    def skip(self, reasons: Mapping[str, int]) -> None:
+        """Count elements that could not be used, by reason."""
+        for reason, n in reasons.items():
+            self.count(f"{SKIPPED}{reason}", n)
 
     def save_file(self, row: FileRow) -> None:
         """Record how a file looked when it was read, and what came of it."""

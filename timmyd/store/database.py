@@ -17,7 +17,7 @@ from timmyd.house.keys import FALLBACK_HOUSE
 from timmyd.house.outcome import OUTCOMES
 from timmyd.house.shape import shape as shape_of, signature as signature_of
 from timmyd.store import queries, upkeep
-from timmyd.store.batch import Batch, FileRow, KeptRegisters, read_execution, signature_key
+from timmyd.store.batch import SKIPPED, Batch, FileRow, KeptRegisters, read_execution, signature_key
 from timmyd.store.connection import MEMORY, connect, connect_read_only, guarded
 from timmyd.store.owners import Owners
 
@@ -366,6 +366,11 @@ class PatternDatabase:
         """All counters, such as `duplicates` and `executions`."""
         with self._reading() as connection:
             return dict(connection.execute("SELECT name, n FROM counters"))
+
+    def skipped(self) -> dict[str, int]:
+        """How many elements could not be used, by reason."""
+        counters = self.counters().items()
+        return {name[len(SKIPPED) :]: n for name, n in counters if name.startswith(SKIPPED)}
 
     def homes(self) -> list[str]:
         """All homes that a session was seen in."""

@@ -236,7 +236,7 @@ class Importer:
         self, batch: Batch, thing: Wanted, line: bytes, sessions: dict[str, SessionRow]
     ) -> None:
         try:
-            exported = export.decode(line)
+            exported = export.decode(line, self.ingest.zone)
         except SessionError as error:
             self.report.unread.append(Unread(thing.path, error.code, error.detail))
             return
@@ -253,8 +253,9 @@ class Importer:
         taken = self.rows.take(batch, origin, exported.rows, linked, times_tell=False)
         batch.count("duplicates", taken.duplicates)
         batch.count("source.state_db", taken.executions)
+        batch.skip(taken.skipped)
         self.report.duplicates += taken.duplicates
-        self.report.too_old += taken.too_old
+        self.report.too_old += taken.skipped.get("too_old", 0)
         self._count("export", taken.executions, taken.amended)
 
     # -------------------------------------------------------------------- parts

@@ -35,7 +35,7 @@ def test_it_has_all_that_the_contract_promises(busy: Callable[..., ReportInput])
         "brier", "log_loss", "baseline_brier", "coverage", "calibration", "samples", "since",
     }  # fmt: skip
     assert set(data["ingest"]) == {
-        "sessions", "executions", "duplicates", "files_failed", "files_ignored", "by_source",
+        "sessions", "executions", "duplicates", "skipped", "files_failed", "files_ignored", "by_source",
     }  # fmt: skip
     assert data["timestamp"] == "2026-11-22T23:40:00.000Z"
 

@@ -165,7 +165,11 @@ def test_lines_that_could_not_be_used_are_said_by_code_and_number(intake: Intake
     assert intake.look() == 1
 
     (row,) = intake.database.files()
-    assert (row.state, row.reason, row.detail) == ("taken", "not_json", "3 lines could not be used")
+    assert (row.state, row.reason, row.detail) == (
+        "taken",
+        "not_json",
+        "3 elements could not be used",
+    )
 
 
 def test_of_a_newer_telemetry_nothing_is_used(intake: Intake) -> None:

@@ -9,16 +9,9 @@ import pytest
 
 from timmyd.core.model import Call
 from timmyd.errors import SessionError
-from timmyd.sources.messages import (
-    Message,
-    as_json,
-    converse,
-    decode_lenient,
-    duration_ms,
-    moment,
-    number,
-    text,
-)
+from timmyd.sources.decoding import decode_lenient
+from timmyd.sources.messages import Message, as_json, converse, text
+from timmyd.sources.times import duration_ms, moment, number
 
 _messages = msgspec.json.Decoder(list[Message])
 
@@ -90,7 +83,7 @@ def test_calls_after_a_summary_are_marked() -> None:
     assert [call.compacted for call in found] == [False, True]
 
 
-def test_the_bridge_stands_for_the_tool_that_its_result_names() -> None:
+def test_the_bridge_stands_for_the_tool_that_its_arguments_name() -> None:
     arguments = json.dumps({"name": "web_search", "arguments": {"query": "x"}})
     request = asks(("a", "tool_call"), arguments=arguments)
 
@@ -99,7 +92,7 @@ def test_the_bridge_stands_for_the_tool_that_its_result_names() -> None:
     (broken,) = calls(asks(("a", "tool_call"), arguments="{"), answer("a", name="web_search"))
 
     assert (named.tool, json.loads(named.arguments)) == ("web_search", {"query": "x"})
-    assert (unnamed.tool, unnamed.arguments) == ("tool_call", arguments)
+    assert (unnamed.tool, unnamed.arguments) == (named.tool, named.arguments)
     assert (broken.tool, broken.arguments) == ("web_search", "{")
 
 
@@ -130,7 +123,7 @@ def test_only_finite_numbers_are_numbers(value: Any, expected: float | None) -> 
 
 
 def test_times_are_after_1970_and_durations_at_most_a_month() -> None:
-    assert (moment(1.5), moment(0), moment(-3)) == (1.5, None, None)
+    assert (moment(1.5e9), moment(0), moment(-3)) == (1.5e9, None, None)
     assert (duration_ms(0), duration_ms(-1), duration_ms(31 * 86_400_000 + 1)) == (0.0, None, None)
 
 

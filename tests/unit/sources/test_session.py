@@ -75,7 +75,6 @@ def test_another_programs_json_is_none_of_ours(data: bytes) -> None:
         (b'{"messages": [', "torn"),
         (b"messages", "not_json"),
         (b'{"messages": {}}', "wrong_type"),
-        (b'{"messages": [7]}', "wrong_type"),
     ],
 )
 def test_what_is_broken_is_refused_by_code_and_place_without_content(
@@ -99,8 +98,8 @@ def test_a_session_that_is_a_dict_already_is_the_same() -> None:
     assert from_dict(PLAIN, zone=UTC) == decode(json.dumps(PLAIN).encode(), zone=UTC)
     assert from_dict({}) is None
     with pytest.raises(SessionError) as caught:
-        from_dict({"messages": [1]})
-    assert (caught.value.code, caught.value.place) == ("wrong_type", "$.messages[0]")
+        from_dict({"messages": 1})
+    assert (caught.value.code, caught.value.place) == ("wrong_type", "$.messages")
 
 
 @pytest.mark.parametrize(

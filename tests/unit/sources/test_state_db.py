@@ -418,23 +418,24 @@ def test_parts_of_a_message_come_back_as_parts() -> None:
     "value", ["", "null", "17", '"x"', "[17]", "{", b"\xff", '[{"function": 3}]']
 )
 def test_hostile_calls_are_no_calls(value: object) -> None:
-    assert decode_calls(value) is None
+    assert decode_calls(value)[0] is None
 
 
 def test_calls_are_found_however_they_are_encoded() -> None:
     call = {"id": "a", "function": {"name": "terminal", "arguments": "{}"}}
     forms = (json.dumps([call]), json.dumps(json.dumps([call])), [call], json.dumps(call))
     for value in forms:
-        found = decode_calls(value)
+        found, bad = decode_calls(value)
         assert found is not None
-        assert (found[0].id, found[0].function.name) == ("a", "terminal")
+        assert not bad
+        assert (found[0].call_id, found[0].tool) == ("a", "terminal")
 
 
 def test_the_bridge_is_crossed_to_the_tool_behind_it() -> None:
     inner = json.dumps({"name": "web_search", "arguments": {"query": "x"}})
-    found = decode_calls([{"id": "a", "function": {"name": "tool_call", "arguments": inner}}])
+    found, _ = decode_calls([{"id": "a", "function": {"name": "tool_call", "arguments": inner}}])
     assert found is not None
-    assert (found[0].function.name, found[0].function.arguments) == ("web_search", '{"query": "x"}')
+    assert (found[0].tool, found[0].arguments) == ("web_search", '{"query": "x"}')
 
 
 def test_a_model_switch_in_mid_session_is_seen_by_its_times() -> None:

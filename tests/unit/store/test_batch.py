@@ -305,7 +305,7 @@ def test_lineages_that_are_one_are_found_by_either_ones_marks_and_ids(
         for number, lineage in enumerate(ids):
             batch.enter(home, number, lineage)
             batch.mark([100 + number], lineage)
-            batch.register(lineage).add(number, number, number, rank=0, seen_at=NOW)
+            batch.register(lineage).add((number,), number, number, rank=0, seen_at=NOW)
         batch.merge(ids[2], ids[1], NOW)
         batch.merge(ids[1], ids[0], NOW)
 

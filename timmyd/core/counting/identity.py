@@ -1,6 +1,7 @@
 """What makes two sightings of a call the same call: hashes of ids, paths, tools and arguments."""
 
 import re
+from collections.abc import Sequence
 
 import msgspec
 import xxhash
@@ -11,10 +12,13 @@ ANSWERED = 1
 INNER = 2
 
 _MASK = (1 << 63) - 1
-_MINTED = re.compile(r"call_[0-9a-f]{12}")
-_MINTED_LENGTH = len("call_") + 12
+_MINTED = re.compile(r"(?:call|fc)_[0-9a-f]{12}")
+_MINTED_MOST = len("call_") + 12
 _SHORTEST_RANDOM_ID = 8
 _LAST_PART = re.compile(rf"(?:.*[^A-Za-z0-9])?([A-Za-z0-9]{{{_SHORTEST_RANDOM_ID},}})", re.DOTALL)
+_RANDOM_PART = re.compile(
+    r"(?<![A-Za-z0-9])(?=[0-9a-f]*[0-9])(?=[0-9a-f]*[a-f])[0-9a-f]{12,}(?![A-Za-z0-9])"
+)
 _DIGIT = re.compile(r"[0-9]")
 _TRUNCATED = "...[truncated]"
 _CORRUPTED = "tool call arguments were corrupted"
@@ -53,21 +57,39 @@ def key_of(call_id: str) -> int:
     return hash_text(call_id) if call_id and not is_minted(call_id) else 0
 
 
+def keys_of(ids: Sequence[str]) -> tuple[int, ...]:
+    """The hashes of all ids by which a call may be met, its own first; none where it has no id."""
+    if len(ids) == 1:
+        key = key_of(ids[0])
+        return (key,) if key else ()
+    return tuple(dict.fromkeys(key for one in ids if (key := key_of(one))))
+
+
 def is_minted(call_id: str) -> bool:
-    """Whether Hermes made the id itself: `call_<12 hex digits>`."""
-    return len(call_id) == _MINTED_LENGTH and _MINTED.fullmatch(call_id) is not None
+    """Whether Hermes made the id itself: `call_<12 hex digits>`, or `fc_` and the same."""
+    return len(call_id) <= _MINTED_MOST and _MINTED.fullmatch(call_id) is not None
 
 
 def never_repeats(call_id: str) -> bool:
     """Whether the id looks as if its provider never makes it twice.
 
     Counters (`call_0`, `functions.terminal:3`) repeat by design, and Hermes mints
-    `call_<12 hex digits>` from the call itself, so equal calls get equal ids.
+    `call_<12 hex digits>` from the call itself, so equal calls get equal ids. A random part
+    with a counter behind it (`call_function_1f0c…_1`) is no counter.
     """
+    if is_minted(call_id):
+        return False
+    if _RANDOM_PART.search(call_id):
+        return True
     last = _LAST_PART.fullmatch(call_id)
-    if last is None or is_minted(call_id):
+    if last is None:
         return False
     return _DIGIT.search(last[1]) is not None or len(last[1]) > 2 * _SHORTEST_RANDOM_ID
+
+
+def unique_ids(ids: Sequence[str]) -> list[str]:
+    """Those of a call's ids that are not made twice."""
+    return [one for one in ids if never_repeats(one)]
 
 
 def is_damaged(call: Call) -> bool:

@@ -25,6 +25,10 @@ class _State(msgspec.Struct, array_like=True, gc=False):
     repeats: bool
     runs: dict[str, list[list[int]]]
     rows: dict[str, dict[Any, Any]]
+    aliases: dict[int, int] = {}
+
+
+_AMBIGUOUS = 0
 
 
 class Register:
@@ -36,7 +40,17 @@ class Register:
         rows: What the `state_db` source wants to remember of the lineage, as tables by name.
     """
 
-    __slots__ = ("_by_key", "_chain", "_paths", "_repeats", "known", "rows", "runs")
+    __slots__ = (
+        "_aliases",
+        "_by_facts",
+        "_by_key",
+        "_chain",
+        "_paths",
+        "_repeats",
+        "known",
+        "rows",
+        "runs",
+    )
 
     def __init__(self, data: bytes | None = None) -> None:
         """Start empty, or from what `dump` gave.
@@ -51,12 +65,22 @@ class Register:
         self._chain = state.chain
         self._paths = state.paths
         self._repeats = state.repeats
+        self._aliases = state.aliases
         self._by_key: dict[int, list[int]] | None = None
+        self._by_facts: dict[int, list[int]] | None = None
 
     def dump(self) -> bytes:
         """The register as bytes for the database."""
         return _encoder.encode(
-            _State(self.known, self._chain, self._paths, self._repeats, self.runs, self.rows)
+            _State(
+                self.known,
+                self._chain,
+                self._paths,
+                self._repeats,
+                self.runs,
+                self.rows,
+                self._aliases,
+            )
         )
 
     # ---------------------------------------------------------------- documents
@@ -100,31 +124,82 @@ class Register:
                 _take(self.runs.setdefault(run, []), first, last)
         for name, part in other.rows.items():
             self.rows.setdefault(name, {}).update(part)
+        for alias, key in other._aliases.items():  # noqa: SLF001 - the same class
+            self._alias(alias, key)
         self._repeats = self._repeats or other._repeats  # noqa: SLF001 - the same class
-        self._by_key = None
+        self._by_key = self._by_facts = None
 
     # ------------------------------------------------------------------- events
     def add(
-        self, key: int, facts: int, execution: int, *, rank: int, seen_at: float, flags: int = 0
+        self,
+        keys: Sequence[int],
+        facts: int,
+        execution: int,
+        *,
+        rank: int,
+        seen_at: float,
+        flags: int = 0,
     ) -> int:
         """Enter a call that is counted now; returns its index."""
         index = len(self.known)
+        key = keys[0] if keys else 0
         self.known.append(Known(key, facts, execution, flags, 1 << rank, rank, seen_at))
         if self._by_key is not None:
             self._by_key.setdefault(key, []).append(index)
+        if self._by_facts is not None:
+            self._by_facts.setdefault(facts, []).append(index)
+        if len(keys) > 1:
+            self.name(index, keys)
         return index
 
-    def with_key(self, key: int) -> Sequence[int]:
-        """The calls that have the id with this hash, in the order of first sight."""
+    def name(self, index: int, keys: Sequence[int]) -> None:
+        """Let a known call be met by all of these ids from now on."""
+        known = self.known[index]
+        if not known.key and keys:
+            known.key = keys[0]
+            if self._by_key is not None:
+                self._by_key.setdefault(known.key, []).append(index)
+        for alias in keys:
+            if alias != known.key:
+                self._alias(alias, known.key)
+
+    def own_key(self, keys: Sequence[int]) -> int:
+        """Under which of its ids a call is known, or would be; 0 for none."""
+        if not keys or not self._aliases:
+            return keys[0] if keys else 0
+        found = self.with_keys(keys)
+        return self.known[found[0]].key if found else keys[0]
+
+    def _alias(self, alias: int, key: int) -> None:
+        """What was the alias of one call and of another tells nothing any more."""
+        if self._aliases.setdefault(alias, key) != key:
+            self._aliases[alias] = _AMBIGUOUS
+
+    def with_keys(self, keys: Sequence[int]) -> Sequence[int]:
+        """The calls that have one of the ids with these hashes, in the order of first sight."""
         if self._by_key is None:
             self._by_key = {}
             for index, known in enumerate(self.known):
                 self._by_key.setdefault(known.key, []).append(index)
-        return self._by_key.get(key, ())
+        for key in keys:
+            if (found := self._by_key.get(key)) is not None:
+                return found
+        for key in keys if self._aliases else ():
+            own = self._aliases.get(key, _AMBIGUOUS)
+            if own != _AMBIGUOUS:
+                return self._by_key.get(own, ())
+        return ()
+
+    def _with_facts(self, facts: int) -> Sequence[int]:
+        if self._by_facts is None:
+            self._by_facts = {}
+            for index, known in enumerate(self.known):
+                self._by_facts.setdefault(known.facts, []).append(index)
+        return self._by_facts.get(facts, ())
 
     def meet(
         self,
-        key: int,
+        keys: Sequence[int],
         facts: int,
         *,
         rank: int,
@@ -133,33 +208,46 @@ class Register:
     ) -> int | None:
         """The known call that another source showed and that this sighting is, if there is one.
 
-        Sources meet call by call: on the id, then on tool and arguments, in order, each call once.
-        What was over before the sighting's call began, and what ran after it had ended, is another.
+        Sources meet call by call: on any id, then on tool and arguments, in order, each call once.
+        Where one of them shows no id, tool and arguments must do. What was over before the
+        sighting's call began, and what ran after it had ended, is another.
 
         Args:
-            key: Hash of the id, 0 for none.
+            keys: Hashes of its ids, empty for none.
             facts: Hash of tool and arguments.
             rank: The source that has the sighting.
             began_at: When the call began, Unix seconds, if that is known and its id may repeat.
             ended_by: When it was over at the latest, Unix seconds, if that is known.
         """
-        bit = 1 << rank
-        same_key = self.with_key(key)
+        same = self.with_keys(keys) if keys else ()
         loose = None
-        for index in same_key:
-            known = self.known[index]
-            if known.shown_by & bit or known.flags & INNER:
-                continue
-            ran = known.seen_at if known.best <= STATE_DB else None
-            if ran is not None and ended_by is not None and ran > ended_by + CLOCK_SLACK_S:
-                continue
-            over = known.flags & ANSWERED and began_at is not None
-            if over and known.seen_at < (began_at or 0.0) - CLOCK_SLACK_S:
-                continue
-            if known.facts == facts:
+        for index in same:
+            if self._may_be(index, rank, began_at, ended_by):
+                if self.known[index].facts == facts:
+                    self.name(index, keys)
+                    return index
+                loose = index
+        if same:
+            return loose if len(same) == 1 else None
+        for index in self._with_facts(facts):
+            # either it has no id, or the sighting has none
+            nameless = not self.known[index].key or not keys
+            if nameless and self._may_be(index, rank, began_at, ended_by):
+                self.name(index, keys)
                 return index
-            loose = index
-        return loose if key and len(same_key) == 1 else None
+        return None
+
+    def _may_be(
+        self, index: int, rank: int, began_at: float | None, ended_by: float | None
+    ) -> bool:
+        known = self.known[index]
+        if known.shown_by & 1 << rank or known.flags & INNER:
+            return False
+        ran = known.seen_at if known.best <= STATE_DB else None
+        if ran is not None and ended_by is not None and ran > ended_by + CLOCK_SLACK_S:
+            return False
+        over = known.flags & ANSWERED and began_at is not None
+        return not over or known.seen_at >= (began_at or 0.0) - CLOCK_SLACK_S
 
     def take_line(self, run: str, number: int) -> bool:
         """Note line `number` of a telemetry run; False if it was taken before."""

@@ -19,7 +19,8 @@ from timmyd.core.counting.identity import (
     STATE_DB,
     Known,
     hash_text,
-    never_repeats,
+    keys_of,
+    unique_ids,
 )
 from timmyd.core.counting.register import Register
 from timmyd.core.counting.row_thread import Arrival, Ask, Asked, Resolved, Thread
@@ -66,7 +67,7 @@ class RowMemory:
         return self._index.get(execution)
 
     def _enter(self, call: Asked, execution: int, at: float) -> None:
-        index = self.register.add(call.key, call.facts, execution, rank=STATE_DB, seen_at=at)
+        index = self.register.add(call.keys, call.facts, execution, rank=STATE_DB, seen_at=at)
         if self._index is not None:
             self._index[execution] = index
 
@@ -79,7 +80,9 @@ class RowMemory:
         new_execution: Callable[[], int],
     ) -> Resolved:
         """Decide what a row with requests is, and remember it."""
-        shape = hash_text("\0".join(f"{call.call_id}\1{call.tool}" for call in calls))
+        shape = hash_text(
+            "\0".join(f"{call.ids[0] if call.ids else ''}\1{call.tool}" for call in calls)
+        )
         identity = hash_text(f"{arrival.at!r}\0{shape:x}")
         known = self._same_row(identity, shape, arrival.uid)
         bulk = _is_bulk(thread, arrival)
@@ -135,8 +138,8 @@ class RowMemory:
         self, thread: Thread, calls: Sequence[Asked], shape: int, arrival: Arrival, *, bulk: bool
     ) -> list[int | None]:
         """For each call of a row the call that it is a copy of, if it is one."""
-        unique = [never_repeats(call.call_id) for call in calls]
-        if len({call.call_id for call in calls}) < len(calls):
+        unique = [bool(unique_ids(call.ids)) for call in calls]
+        if len({call.ids[:1] for call in calls}) < len(calls):
             self._marks["repeats"] = True
         if all(unique) and not self._marks.get("repeats"):
             found = [self._same_id(call) for call in calls]
@@ -150,17 +153,16 @@ class RowMemory:
         return [None] * len(calls) if ask is None else list(ask.executions)
 
     def _same_id(self, call: Asked) -> int | None:
-        for index in self.register.with_key(call.key):
+        ids = unique_ids(call.ids)
+        for index in self.register.with_keys(keys_of(ids)):
             known = self.register.known[index]
-            if known.shown_by & _BIT and not known.flags & INNER and self._same(call, known):
+            if known.shown_by & _BIT and not known.flags & INNER and _same_facts(call, known):
                 return index
         return None
 
     @staticmethod
     def _same(call: Asked, known: Known) -> bool:
-        if known.key != call.key:
-            return False
-        return known.facts == call.facts or _TRUNCATED in call.arguments or call.arguments == "{}"
+        return (not call.keys or known.key in call.keys) and _same_facts(call, known)
 
     def _is_repeat(
         self, thread: Thread, found: Sequence[int | None], arrival: Arrival, *, bulk: bool
@@ -224,14 +226,19 @@ class RowMemory:
 
     def _meet(self, call: Asked, arrival: Arrival, *, copied: bool) -> int | None:
         """The call that only other sources have shown and that this request is, if there is one."""
-        by_id = never_repeats(call.call_id) and not self._marks.get("repeats")
+        unique = unique_ids(call.ids)
+        by_id = bool(unique) and not self._marks.get("repeats")
         return self.register.meet(
-            call.key,
+            call.keys,
             call.facts,
             rank=STATE_DB,
             began_at=None if by_id or copied else arrival.at,
             ended_by=arrival.ended_at,
         )
+
+
+def _same_facts(call: Asked, known: Known) -> bool:
+    return known.facts == call.facts or _TRUNCATED in call.arguments or call.arguments == "{}"
 
 
 def _is_bulk(thread: Thread, arrival: Arrival) -> bool:

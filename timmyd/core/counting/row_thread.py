@@ -1,6 +1,6 @@
 """How the rows of a session are followed: what was requested, and which results are still to come."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Final, NamedTuple
 
 import msgspec
@@ -15,14 +15,14 @@ class Asked(NamedTuple):
     """One call of an assistant's row.
 
     Attributes:
-        call_id: As the provider sent it.
-        key: Hash of it (`core.register.key_of`).
+        ids: All ids by which it may be met, its own first; none where it has none.
+        keys: Hashes of them (`identity.keys_of`).
         facts: Hash of tool and arguments.
         arguments: As the row has them.
     """
 
-    call_id: str
-    key: int
+    ids: tuple[str, ...]
+    keys: tuple[int, ...]
     tool: str
     facts: int
     arguments: str
@@ -53,6 +53,7 @@ class Open(msgspec.Struct, array_like=True, gc=False):
     tool: int
     execution: int
     copy: bool
+    aliases: list[int] = []
 
 
 class Thread(msgspec.Struct, array_like=True, gc=False):
@@ -89,26 +90,33 @@ class Thread(msgspec.Struct, array_like=True, gc=False):
             self.open = []
         self.asked_at = None
 
-    def wait_for(self, calls: Iterable[tuple[str, str, int, bool]]) -> None:
-        """Expect the results of (call id, tool, execution, whether it is a copy)."""
+    def wait_for(self, calls: Iterable[tuple[Asked, int, bool]]) -> None:
+        """Expect the results of (call, execution, whether it is a copy)."""
         self.open = [
-            Open(hash_text(call_id) if call_id else 0, hash_text(tool), execution, copy)
-            for call_id, tool, execution, copy in calls
+            Open(
+                hash_text(call.ids[0]) if call.ids else 0,
+                hash_text(call.tool),
+                execution,
+                copy,
+                [hash_text(alias) for alias in call.ids[1:]],
+            )
+            for call, execution, copy in calls
         ]
 
-    def claim(self, call_id: str, tool: str) -> Open | None:
+    def claim(self, call_ids: Sequence[str], tool: str) -> Open | None:
         """The call that a result answers; without an id, the next of its tool."""
-        if not call_id:
+        if not call_ids:
             tools = hash_text(tool)
             for place, call in enumerate(self.open):
                 if not tool or call.tool == tools:
                     return self.open.pop(place)
             return self.open.pop(0) if self.open else None
-        wanted = hash_text(call_id)
+        wanted = [hash_text(call_id) for call_id in call_ids]
         for waiting in (self.open, self.late):
-            for place, call in enumerate(waiting):
-                if call.call_id == wanted:
-                    return waiting.pop(place)
+            for one in wanted:
+                for place, call in enumerate(waiting):
+                    if call.call_id == one or one in call.aliases:
+                        return waiting.pop(place)
         return None
 
 

@@ -17,9 +17,9 @@ from timmyd.core.counting.identity import (
     RANKS,
     Known,
     is_damaged,
-    key_of,
+    keys_of,
     link,
-    never_repeats,
+    unique_ids,
 )
 from timmyd.core.counting.overlap import Token, common_start, overlap
 from timmyd.core.counting.register import Register
@@ -126,7 +126,7 @@ class Walk:
         self._before = before
         self._compacted = start is not None and start.compacted
         self._copies: list[int] | None = None
-        self._foreign: set[int] | None = None
+        self._foreign: bool | None = None
 
     def step(self, position: int) -> None:
         """Take the call at `position`; call it for each position in order."""
@@ -154,10 +154,11 @@ class Walk:
             chain = link(chain, call)
             answered = call.content is not None or call.verdict is not None
             flags = ANSWERED if answered else 0
+            keys = keys_of(call.ids)
             index = len(known)
             known.append(
                 Known(
-                    key_of(call.call_id),
+                    keys[0] if keys else 0,
                     self.facts(call),
                     self.new_execution(),
                     flags,
@@ -166,6 +167,8 @@ class Walk:
                     self.seen_at,
                 )
             )
+            if len(keys) > 1:
+                self.register.name(index, keys)
             bind(chain, index)
             self.path.append(index)
             self.placements.append(Placement(call, position, index, new=True, answers=answered))
@@ -190,21 +193,23 @@ class Walk:
 
     def _first_sight(self, call: Call) -> int:
         register = self.register
-        key = key_of(call.call_id)
+        keys = keys_of(call.ids)
         facts = self.facts(call)
-        if register.with_key(key) and key in self._foreign_keys():
-            index = register.meet(key, facts, rank=self.rank, ended_by=self.seen_at)
+        if self._has_foreign():
+            index = register.meet(keys, facts, rank=self.rank, ended_by=self.seen_at)
             if index is not None:
                 return index
-        index = register.add(key, facts, self.new_execution(), rank=self.rank, seen_at=self.seen_at)
+        index = register.add(
+            keys, facts, self.new_execution(), rank=self.rank, seen_at=self.seen_at
+        )
         register.known[index].shown_by = 0
         return index
 
-    def _foreign_keys(self) -> set[int]:
-        """The ids of the calls that this kind of source has not shown yet."""
+    def _has_foreign(self) -> bool:
+        """Whether there are calls that this kind of source has not shown yet."""
         if self._foreign is None:
             bit = 1 << self.rank
-            self._foreign = {k.key for k in self.register.known if not k.shown_by & bit}
+            self._foreign = any(not known.shown_by & bit for known in self.register.known)
         return self._foreign
 
     # ------------------------------------------------------------------- copies
@@ -217,12 +222,12 @@ class Walk:
         repeats = self.register.notice_repeats(self.calls)
         if not self.register.known:
             return []
-        if not repeats and any(self.register.with_key(key_of(call.call_id)) for call in calls):
+        if not repeats and any(self.register.with_keys(keys_of(call.ids)) for call in calls):
             used = set(self.path)
             result = [self._same_id(call, used) for call in calls]
             if any(index >= 0 for index in result):
                 return result
-        if not repeats and all(never_repeats(call.call_id) for call in calls):
+        if not repeats and all(unique_ids(call.ids) for call in calls):
             return []
         moved = self._aligned(calls) if self._was_moved(calls[0]) else [-1] * len(calls)
         if not self._before:
@@ -269,9 +274,10 @@ class Walk:
         return []
 
     def _same_id(self, call: Call, used: set[int]) -> int:
-        if call.call_id and never_repeats(call.call_id):
+        ids = unique_ids(call.ids)
+        if ids:
             damaged = is_damaged(call)
-            for index in self.register.with_key(key_of(call.call_id)):
+            for index in self.register.with_keys(keys_of(ids)):
                 known = self.register.known[index]
                 same = damaged or known.facts == self.facts(call)
                 if same and index not in used and not known.flags & INNER:
@@ -340,7 +346,8 @@ class Walk:
         yield from self.register.newest_paths(_MOST_PATHS)
 
     def _tokens_of(self, calls: Sequence[Call]) -> list[Token]:
-        return [(key_of(c.call_id), None if is_damaged(c) else self.facts(c)) for c in calls]
+        own = self.register.own_key
+        return [(own(keys_of(c.ids)), None if is_damaged(c) else self.facts(c)) for c in calls]
 
     def _tokens(self, path: Sequence[int]) -> list[Token]:
         known = self.register.known

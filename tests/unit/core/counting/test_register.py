@@ -6,7 +6,15 @@ import msgspec
 import pytest
 from hypothesis import given, strategies as st
 
-from timmyd.core.counting.identity import ANSWERED, INNER, RANKS, hash_text, key_of, never_repeats
+from timmyd.core.counting.identity import (
+    ANSWERED,
+    INNER,
+    RANKS,
+    hash_text,
+    key_of,
+    keys_of,
+    never_repeats,
+)
 from timmyd.core.counting.register import Register
 from timmyd.core.counting.walk import Placed, place
 from timmyd.core.model import Call, Session, Source
@@ -96,7 +104,7 @@ def test_a_better_source_takes_a_call_over_once_and_a_worse_one_never() -> None:
 
 
 def add(register: Register, key: int, *, source: Source = "telemetry", flags: int = ANSWERED) -> int:  # fmt: skip
-    return register.add(key, 11, 1, rank=RANKS[source], seen_at=NOW, flags=flags)
+    return register.add((key,) if key else (), 11, 1, rank=RANKS[source], seen_at=NOW, flags=flags)
 
 
 def test_sources_meet_on_id_and_facts_each_call_once() -> None:
@@ -104,46 +112,46 @@ def test_sources_meet_on_id_and_facts_each_call_once() -> None:
     first, second = add(register, 5), add(register, 5)
     snapshot = RANKS["snapshot"]
 
-    assert register.meet(5, 11, rank=snapshot) == first
+    assert register.meet((5,), 11, rank=snapshot) == first
     register.known[first].shown_by |= 1 << snapshot
-    assert register.meet(5, 11, rank=snapshot) == second
+    assert register.meet((5,), 11, rank=snapshot) == second
     register.known[second].shown_by |= 1 << snapshot
-    assert register.meet(5, 11, rank=snapshot) is None
+    assert register.meet((5,), 11, rank=snapshot) is None
 
 
 def test_an_id_alone_is_enough_only_where_nothing_else_has_it() -> None:
     register = Register()
     add(register, 5)
-    assert register.meet(5, 99, rank=2) == 0
+    assert register.meet((5,), 99, rank=2) == 0
 
     add(register, 5)
-    assert register.meet(5, 99, rank=2) is None
-    assert register.meet(6, 11, rank=2) is None
+    assert register.meet((5,), 99, rank=2) is None
+    assert register.meet((6,), 11, rank=2) is None
 
 
 def test_without_an_id_facts_are_enough() -> None:
     register = Register()
     add(register, 0)
 
-    assert register.meet(0, 11, rank=2) == 0
-    assert register.meet(0, 99, rank=2) is None
+    assert register.meet((), 11, rank=2) == 0
+    assert register.meet((), 99, rank=2) is None
 
 
 def test_what_was_over_before_or_ended_after_is_another_call() -> None:
     register = Register()
     add(register, 5)
 
-    assert register.meet(5, 11, rank=2, ended_by=NOW - 1.0) is None
-    assert register.meet(5, 11, rank=2, ended_by=NOW - 0.1) == 0
-    assert register.meet(5, 11, rank=2, began_at=NOW + 1.0) is None
-    assert register.meet(5, 11, rank=2, began_at=NOW + 0.1) == 0
+    assert register.meet((5,), 11, rank=2, ended_by=NOW - 1.0) is None
+    assert register.meet((5,), 11, rank=2, ended_by=NOW - 0.1) == 0
+    assert register.meet((5,), 11, rank=2, began_at=NOW + 1.0) is None
+    assert register.meet((5,), 11, rank=2, began_at=NOW + 0.1) == 0
 
 
 def test_calls_made_inside_another_meet_nothing() -> None:
     register = Register()
     add(register, 5, flags=ANSWERED | INNER)
 
-    assert register.meet(5, 11, rank=2) is None
+    assert register.meet((5,), 11, rank=2) is None
 
 
 def test_a_lineage_that_was_absorbed_is_known_by_ids_paths_links_and_lines() -> None:
@@ -158,7 +166,7 @@ def test_a_lineage_that_was_absorbed_is_known_by_ids_paths_links_and_lines() -> 
     one.register.absorb(other.register)
 
     register = Register(one.register.dump())
-    assert [register.with_key(key_of(c.call_id)) for c in CALLS] == [[0], [1], [2], [3]]
+    assert [register.with_keys(keys_of(c.ids)) for c in CALLS] == [[0], [1], [2], [3]]
     assert (register.path(7), register.path(8)) == ([0, 1], [2, 3])
     assert register.runs == {"a": [[1, 2]], "b": [[1, 1]]}
     assert register.rows == {"t": {"k": 1}}
