@@ -1,8 +1,9 @@
 """`status` and `report`: how the daemon is, and what was learned; both work with the daemon down."""
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -13,6 +14,9 @@ from timmyd.clock import now as wall_clock
 from timmyd.service.lock import holder
 from timmyd.service.logs import printable
 from timmyd.service.privilege import as_root
+
+if TYPE_CHECKING:
+    from timmyd.report.attention_types import Attention
 
 _STALE_S = 120.0
 _MOST_FAILING = 50
@@ -42,18 +46,20 @@ def status(
 
 def _recorded(found: Context) -> dict[str, Any]:
     """What the daemon said of itself with its last tick, and what the database knows."""
+    from timmyd.report.moving import needs_attention  # noqa: PLC0415 - `run` need not wait for it
+
     engine = look_into(found)
     database = engine.database
     known: dict[str, Any] = json.loads(database.state("status") or b"{}")
     failing = database.files(("failed",))
-    announced = database.state("announced_at")
+    found_wanting = needs_attention(engine)
     return known | {
         "revision": engine.revision,
-        "published_at": None if announced is None else float(announced),
         "executions": database.counters().get("executions", 0),
         "skipped": database.skipped(),
         "open_breakers": engine.open_breakers(),
         "trials": engine.trials(),
+        "attention": found_wanting,
         "files_failing": len(failing),
         "failing": [
             {
@@ -83,8 +89,7 @@ def _print_status(known: dict[str, Any], now: float) -> None:
         f" {known['backlog']} files wait"
     )
     say(f"{known['executions']} executions counted; {known['open_breakers']} breakers open")
-    for trial in known["trials"]:
-        say(f"on trial: {trial['policy']} {trial['old']} against {trial['new']}")
+    _print_attention(known["attention"])
     for found in known.get("databases", ()):
         say(f"{found['state']}: {printable(found['path'])} of {found['house']} {found['words']}")
     for folder in known.get("folders", ()):
@@ -108,6 +113,15 @@ def _print_failing(known: dict[str, Any]) -> None:
         say(f"could not be used, all beside it was: {', '.join(parts)}")
     if known.get("ignored"):
         say(f"{known['ignored']} files are none of ours and were ignored")
+
+
+def _print_attention(found: Sequence["Attention"]) -> None:
+    from timmyd.report.text import attention_lines  # noqa: PLC0415
+
+    if not found:
+        say("nothing needs attention")
+    for line in attention_lines(found):
+        say(line.plain.rstrip())
 
 
 def _when(at: float | None, now: float) -> str:

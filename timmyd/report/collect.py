@@ -17,6 +17,8 @@ from timmyd.report.data import (
     Velocity,
     build,
 )
+from timmyd.report.moving import SHOWN_DAYS, needs_attention, offset_of, trends
+from timmyd.report.rhythm import week
 from timmyd.store.database import DAY_S
 
 _RECENT = 20
@@ -37,6 +39,8 @@ def collect(engine: IntelligenceEngine, *, days: float | None = 7.0) -> Report:
     for row in database.files():
         sources.setdefault((row.house, row.source), []).append(row.read_at)
     status = json.loads(database.state("status") or b"{}")
+    document = engine.policy_document(revision=engine.revision, now=now)
+    hours = database.by_hour(now - SHOWN_DAYS * DAY_S)
     given = ReportInput(
         at=now,
         period_days=days,
@@ -44,7 +48,10 @@ def collect(engine: IntelligenceEngine, *, days: float | None = 7.0) -> Report:
         counts=database.tool_counts(since),
         turns=database.turn_counts(since),
         models=database.get_model_performance(),
-        document=engine.policy_document(revision=engine.revision, now=now),
+        document=document,
+        attention=needs_attention(engine, rows=hours, document=document),
+        trends=trends(hours, database.models_by_day(now - SHOWN_DAYS * DAY_S), now=now),
+        week=week(hours, offset_of(engine.settings.clock.zone)),
         adaptations=database.get_adaptations(_RECENT),
         velocity=msgspec.convert(_known(engine.velocity(now)), Velocity),
         accuracy=_number(engine.prediction_accuracy(now)),

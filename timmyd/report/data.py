@@ -7,6 +7,8 @@ from typing import Any
 import msgspec
 
 from timmyd.core.model import AdaptationEvent, ModelPerformance, iso
+from timmyd.report.attention_types import Attention
+from timmyd.report.rhythm import Day
 from timmyd.report.tally import INTERVAL, Model, Tool, by_outcome, grouped, mean, success, tally
 from timmyd.store.queries import ToolCount
 
@@ -101,6 +103,9 @@ class ReportInput(msgspec.Struct, frozen=True, kw_only=True):
         models: Performance over all time, for tokens and cost.
         document: The policy document as it would be published now (CONTRACT §3).
         adaptations: Newest first.
+        attention: What needs attention, worst first.
+        trends: Success by the day: of a house by its name, of a tool as `house/tool`, of a model as `model:NAME`.
+        week: Success by weekday (Monday first) and local hour.
     """
 
     at: float
@@ -116,16 +121,22 @@ class ReportInput(msgspec.Struct, frozen=True, kw_only=True):
     scores: PredictionScores = PredictionScores()
     ingest: Ingest = Ingest()
     sources: Sequence[SourceState] = ()
+    attention: Sequence[Attention] = ()
+    trends: Mapping[str, Sequence[Day]] = msgspec.field(default_factory=dict)
+    week: Sequence[Sequence[float | None]] = ()
 
 
 class Report(msgspec.Struct, frozen=True, kw_only=True):
     """The intelligence report. Encoded by msgspec it is what `report --json` prints.
 
     Attributes:
-        revision: Of the policy; 0 before the first.
-        models: By task type, then calls; `choices` and `routes` are what is published of them.
-        breakers: Those that are not closed.
+            revision: Of the policy; 0 before the first.
+            models: By task type, then calls; `choices` and `routes` are what is published of them.
+            breakers: Those that are not closed.
         prediction_accuracy: The original's: mean of 1 - |predicted - outcome| over seven days.
+        attention: What needs attention, worst first; the same list as in `status` and on the page.
+        trends: Success by the day, as in `ReportInput`.
+        week: Success by weekday (Monday first) and local hour; empty where the hours are not known.
     """
 
     timestamp: str | None
@@ -149,6 +160,9 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     prediction_scores: PredictionScores
     ingest: Ingest
     sources: Sequence[SourceState]
+    attention: Sequence[Attention] = ()
+    trends: Mapping[str, Sequence[Day]] = msgspec.field(default_factory=dict)
+    week: Sequence[Sequence[float | None]] = ()
 
 
 def build(given: ReportInput) -> Report:
@@ -165,7 +179,7 @@ def build(given: ReportInput) -> Report:
         mode=document.get("mode"),
         data_through=document.get("data_through"),
         house_performance=_houses(given),
-        tools=sorted(tools, key=lambda tool: (-tool.total, tool.house, tool.tool)),
+        tools=sorted(tools, key=_by_trouble),
         models=_models(given),
         choices=document.get("models", {}),
         routes=document.get("routes", {}),
@@ -179,7 +193,15 @@ def build(given: ReportInput) -> Report:
         prediction_scores=given.scores,
         ingest=given.ingest,
         sources=given.sources,
+        attention=given.attention,
+        trends=given.trends,
+        week=given.week,
     )
+
+
+def _by_trouble(tool: Tool) -> tuple[int, int, str, str]:
+    """Most failures first, then most calls."""
+    return -(tool.error + tool.timeout), -tool.total, tool.house, tool.tool
 
 
 def to_json(report: Report) -> str:

@@ -10,7 +10,7 @@ CSS = """
 * { box-sizing: border-box; }
 body { margin: 0; background: var(--paper); color: var(--ink);
   font: 15px/1.5 system-ui, -apple-system, "Segoe UI", sans-serif; font-variant-numeric: tabular-nums; }
-main { max-width: 980px; margin: 0 auto; padding: 40px 24px 64px; }
+main { max-width: 1280px; margin: 0 auto; padding: 40px 24px 64px; }
 header { display: flex; flex-wrap: wrap; gap: 4px 24px; align-items: baseline; justify-content: space-between; }
 h1 { font-size: 26px; font-weight: 650; letter-spacing: -0.02em; margin: 0; }
 h2 { font-size: 16px; font-weight: 650; margin: 0 0 14px; }
@@ -29,8 +29,12 @@ th:last-child, td:last-child { padding-right: 0; }
 .n { text-align: right; white-space: nowrap; }
 .name { font-family: ui-monospace, "SF Mono", Menlo, Consolas, monospace; font-size: 13px; overflow-wrap: break-word; unicode-bidi: isolate; }
 .one { white-space: nowrap; }
-.now td { border-top: 0; padding-top: 3px; padding-bottom: 3px; vertical-align: baseline; }
-.now tr td:first-child { width: 1%; white-space: nowrap; }
+.attention { list-style: none; margin: 0; padding: 0; } .attention li { display: flex; gap: 12px; padding: 6px 0; align-items: baseline; }
+.attention code, p code { font-size: 13px; overflow-wrap: anywhere; } .calm { color: var(--good); }
+.trend { width: 140px; height: 28px; } .band { fill: var(--accent); opacity: 0.16; }
+.wide { overflow-x: auto; } .heat { width: auto; border-spacing: 2px; border-collapse: separate; } .heat caption { text-align: left; color: var(--soft); font-size: 13px; padding-bottom: 8px; }
+.heat th { font-size: 11px; padding: 2px 4px; text-align: center; } .heat td { border: 1px solid var(--line); padding: 2px; min-width: 26px; text-align: center; font-size: 11px; color: var(--ink); }
+.heat .poor { border: 2px solid var(--poor); font-weight: 700; } .heat .fair { border-style: dashed; border-color: var(--fair); }
 .tag { display: inline-block; border-radius: 99px; padding: 1px 10px; font-size: 13px; font-weight: 550; white-space: nowrap;
   color: var(--tag, var(--soft)); border: 1px solid currentColor; }
 .good { --tag: var(--good); } .fair { --tag: var(--fair); } .poor { --tag: var(--poor); }

@@ -3,63 +3,33 @@
 Everything is a `rich.text.Text`, never markup: names come from sessions and are hostile.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
-from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
-from rich.measure import Measurement
+from rich.console import Group, RenderableType
 from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
 from timmyd.report import words
+from timmyd.report.attention_types import Attention
 from timmyd.report.data import Report
+from timmyd.report.marks import Spark, Whisker, colour
 from timmyd.report.sentences import accuracy_sentence, velocity_sentence
 from timmyd.report.tally import Tally
 
 _MOST_ROWS = 12
 _MOST_EVENTS = 8
-_GOOD = 0.8
-_POOR = 0.5
-_TRACK = 21
+_MOST_ATTENTION = 12
+_WORTH_SAYING = 0.05
 _NAME = 26
-
-
-class Whisker:
-    """A rate on a track from 0 to 100 %, with its interval: `····━━●━━·····`."""
-
-    def __init__(self, rate: float | None, interval: tuple[float, float] | None) -> None:
-        self.rate = rate
-        self.interval = interval
-
-    def __rich_measure__(self, console: Console, options: ConsoleOptions) -> Measurement:
-        """As wide as the track."""
-        return Measurement(_TRACK, _TRACK)
-
-    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
-        """Plain signs where the terminal has no others."""
-        empty, span, point = (".", "=", "o") if options.ascii_only else ("·", "━", "●")
-        text = Text(empty * _TRACK, style="dim")
-        if self.rate is not None and self.interval is not None:
-            low, at, high = (
-                round(x * (_TRACK - 1)) for x in (self.interval[0], self.rate, self.interval[1])
-            )
-            colour = _colour(self.rate)
-            text = Text.assemble(
-                (empty * low, "dim"),
-                (span * (at - low), colour),
-                (point, f"bold {colour}"),
-                (span * (high - at), colour),
-                (empty * (_TRACK - 1 - high), "dim"),
-            )
-        yield text
 
 
 def render(report: Report) -> RenderableType:
     """The whole report. Give it to `Console.print`; without a terminal rich leaves out the colours."""
     parts: list[RenderableType] = [_head(report)]
     for section in (
-        _now, _houses, _tools, _models, _policies, _adaptations, _learning, _intake,
+        _attention, _houses, _tools, _models, _policies, _adaptations, _learning, _intake,
     ):  # fmt: skip
         parts.extend(section(report))
     return Group(*parts)
@@ -101,14 +71,8 @@ def _table(*columns: tuple[str, str]) -> Table:
     return table
 
 
-def _colour(rate: float | None) -> str:
-    if rate is None:
-        return "dim"
-    return "green" if rate >= _GOOD else "yellow" if rate >= _POOR else "red"
-
-
 def _rate(rate: float | None) -> Text:
-    return Text(words.percent(rate), style=_colour(rate))
+    return Text(words.percent(rate), style=colour(rate))
 
 
 def _name(text: object, longest: int = _NAME) -> Text:
@@ -119,31 +83,29 @@ def _dim(text: str) -> Text:
     return Text(text, style="dim")
 
 
-def _now(report: Report) -> list[RenderableType]:
-    """What is out of the ordinary at this moment; nothing, if nothing is."""
-    lines: list[RenderableType] = []
-    for breaker in report.breakers:
-        half = breaker.get("state") == "half_open"
+def _attention(report: Report) -> list[RenderableType]:
+    """What needs attention, worst first; one line where nothing does."""
+    if not report.attention:
+        return _section("Attention", Text("Nothing needs attention.", style="green"))
+    return _section("Attention", Group(*attention_lines(report.attention)))
+
+
+def attention_lines(found: Sequence[Attention], *, most: int = _MOST_ATTENTION) -> list[Text]:
+    """Each thing with what it costs, and the command that says more; `status` shows the same."""
+    colours = {"critical": "bold red", "warning": "bold yellow", "info": "bold magenta"}
+    marks = {"critical": "!! ", "warning": "!  ", "info": "   "}
+    lines = []
+    for one in found[:most]:
+        cost = f", {one.lost_a_day:.1f} calls a day" if one.lost_a_day >= _WORTH_SAYING else ""
+        command = f"  [{one.command}]" if one.command else ""
         lines.append(
             Text.assemble(
-                ("half open  " if half else "open       ", "bold yellow" if half else "bold red"),
-                words.name(breaker.get("house")),
-                " / ",
-                words.name(breaker.get("tool") or breaker.get("model")),
-                (f"  {words.name(breaker.get('reason') or '', 80)}", ""),
-                (f", since {words.ago(breaker.get('since'), report.timestamp)}", "dim"),
+                (marks[one.severity], colours[one.severity]), one.text, cost, (command, "dim")
             )
         )
-    lines.extend(
-        Text.assemble(
-            ("on trial   ", "bold magenta"),
-            words.name(trial.get("policy"), 64),
-            f"  {words.number(trial.get('old'))} against {words.number(trial.get('new'))}",
-            (f", now the {words.name(trial.get('arm'))} one", "dim"),
-        )
-        for trial in report.trials
-    )
-    return _section("Now", Group(*lines)) if lines else []
+    if len(found) > most:
+        lines.append(Text(f"   {words.plural(len(found) - most, 'more')} in --json", style="dim"))
+    return lines
 
 
 def _houses(report: Report) -> list[RenderableType]:
@@ -152,7 +114,7 @@ def _houses(report: Report) -> list[RenderableType]:
             "No house yet. timmyd finds Hermes homes by itself; `timmyd check` says where it looks."
         )
         return _section("Houses", Text(hint))
-    table = _table(("", "<"), ("calls", ">"), ("success", ">"), ("0 to 100 %", "<"), ("interval", "<"), ("mean time", ">"))  # fmt: skip
+    table = _table(("", "<"), ("calls", ">"), ("success", ">"), ("0 to 100 %", "<"), ("interval", "<"), ("14 days", "<"))  # fmt: skip
     for house in report.house_performance.values():
         if not house.total_executions:
             table.add_row(_name(house.house), _dim("0"), Text(), _dim("no data yet"))
@@ -163,7 +125,7 @@ def _houses(report: Report) -> list[RenderableType]:
             _rate(house.success_rate),
             Whisker(house.success_rate, house.interval),
             _dim(words.interval(house.interval)),
-            Text(words.latency(house.avg_latency_ms)),
+            Spark(report.trends.get(house.house, ())),
         )
     return _section("Houses", table)
 
@@ -172,15 +134,15 @@ def _tools(report: Report) -> list[RenderableType]:
     shown = report.tools[:_MOST_ROWS]
     if not shown:
         return []
-    table = _table(("", "<"), ("", "<"), ("calls", ">"), ("success", ">"), ("interval", "<"), ("median", ">"), ("95 %", ">"))  # fmt: skip
+    table = _table(("", "<"), ("", "<"), ("calls", ">"), ("success", ">"), ("interval", "<"), ("14 days", "<"), ("95 %", ">"))  # fmt: skip
     for tool in shown:
         table.add_row(
-            _name(tool.house, 12),
-            _name(tool.tool, 20),
+            _name(tool.house, 10),
+            _name(tool.tool, 16),
             Text(words.count(tool.total)),
             _rate(tool.success_rate),
             _dim(words.interval(tool.interval)),
-            Text(words.latency(tool.latency_ms.p50)),
+            Spark(report.trends.get(f"{tool.house}/{tool.tool}", ())),
             Text(words.latency(tool.latency_ms.p95)),
         )
     rest = len(report.tools) - len(shown)

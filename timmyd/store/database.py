@@ -16,7 +16,7 @@ from timmyd.errors import StoreError
 from timmyd.house.keys import FALLBACK_HOUSE
 from timmyd.house.outcome import OUTCOMES
 from timmyd.house.shape import shape as shape_of, signature as signature_of
-from timmyd.store import queries, upkeep
+from timmyd.store import queries, trends, upkeep
 from timmyd.store.batch import SKIPPED, Batch, FileRow, KeptRegisters, read_execution, signature_key
 from timmyd.store.connection import MEMORY, connect, connect_read_only, guarded
 from timmyd.store.owners import Owners
@@ -306,6 +306,16 @@ class PatternDatabase:
         """Counts and latency histogram of each (house, tool, shape, model, task) since a time."""
         with self._reading() as connection:
             return queries.tool_counts(connection, since)
+
+    def by_hour(self, since: float) -> list[trends.HourCount]:
+        """Rated calls of every tool in every house by the hour, since a time."""
+        with self._reading() as connection:
+            return trends.by_hour(connection, since)
+
+    def models_by_day(self, since: float) -> list[trends.DayCount]:
+        """Rated calls of every model by the day, since a time."""
+        with self._reading() as connection:
+            return trends.models_by_day(connection, since)
 
     def turn_counts(self, since: float) -> dict[str, tuple[int, int]]:
         """For each house how many turns ended since a time, and how many of them were completed."""

@@ -1,11 +1,14 @@
 """A report with something in every section, and names that a hostile session could bring."""
 
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 
-from timmyd.core.model import AdaptationEvent, ModelPerformance
+from timmyd.core.model import AdaptationEvent, ModelPerformance, iso
 from timmyd.house.outcome import OUTCOMES
+from timmyd.report.attention import attention
+from timmyd.report.attention_types import AttentionInput
 from timmyd.report.data import (
     CalibrationBin,
     Ingest,
@@ -14,8 +17,11 @@ from timmyd.report.data import (
     SourceState,
     Velocity,
 )
+from timmyd.report.moving import trends
+from timmyd.report.rhythm import week
 from timmyd.store.queries import ToolCount
 from timmyd.store.rollups import BINS, latency_bin
+from timmyd.store.trends import HourCount
 
 NOW = 1_795_390_800.0
 
@@ -50,6 +56,46 @@ def count_row(
     )
 
 
+def falling_rows(name: str) -> list[HourCount]:
+    """Four weeks in which one tool of ezra stopped working two days ago."""
+    now_hour = int(NOW // 3_600)
+    return [
+        HourCount(hour, "ezra", name, 1 if hour < now_hour - 48 else 0, 1, 1, 1, 90.0)
+        for hour in range(now_hour - 28 * 24, now_hour, 4)
+    ]
+
+
+def busy_document(name: str) -> dict[str, Any]:
+    return {
+        "revision": 17,
+        "mode": "enforce",
+        "data_through": "2026-11-22T23:30:00Z",
+        "policies": {"ezra": {"evidence_threshold": 0.7}, "routing": {"x": 0.3}},
+        "models": {"build": {"model": name, "success": 0.5, "samples": 100}},
+        "breakers": [
+            {
+                "house": "ezra",
+                "tool": name,
+                "model": None,
+                "state": "open",
+                "since": "2026-11-22T23:20:00Z",
+                "reason": name,
+            },
+            {"house": "ezra", "tool": None, "model": name, "state": "half_open"},
+            {"house": "ezra", "tool": "calm", "model": None, "state": "closed"},
+        ],
+        "trials": [{"policy": "ezra.evidence_threshold", "old": 0.7, "new": 0.6, "arm": "new"}],
+        "why": {
+            "ezra.evidence_threshold": {
+                "default": 0.8,
+                "since": "2026-11-20T08:00:00Z",
+                "reason": name,
+                "pinned": True,
+            }
+        },
+    }
+
+
 def busy_input(name: str = "terminal") -> ReportInput:
     """`name` stands wherever a session can bring its own text."""
     return ReportInput(
@@ -74,34 +120,20 @@ def busy_input(name: str = "terminal") -> ReportInput:
                 last_used=None,
             )
         ],
-        document={
-            "revision": 17,
-            "mode": "enforce",
-            "data_through": "2026-11-22T23:30:00Z",
-            "policies": {"ezra": {"evidence_threshold": 0.7}, "routing": {"x": 0.3}},
-            "models": {"build": {"model": name, "success": 0.5, "samples": 100}},
-            "breakers": [
-                {
-                    "house": "ezra",
-                    "tool": name,
-                    "model": None,
-                    "state": "open",
-                    "since": "2026-11-22T23:20:00Z",
-                    "reason": name,
-                },
-                {"house": "ezra", "tool": None, "model": name, "state": "half_open"},
-                {"house": "ezra", "tool": "calm", "model": None, "state": "closed"},
-            ],
-            "trials": [{"policy": "ezra.evidence_threshold", "old": 0.7, "new": 0.6, "arm": "new"}],
-            "why": {
-                "ezra.evidence_threshold": {
-                    "default": 0.8,
-                    "since": "2026-11-20T08:00:00Z",
-                    "reason": name,
-                    "pinned": True,
-                }
-            },
-        },
+        document=busy_document(name),
+        attention=attention(
+            AttentionInput(
+                at=NOW,
+                rows=falling_rows(name),
+                document=busy_document(name),
+                status={},
+                failing=[],
+                offset_s=lambda _: 0.0,
+                iso=iso,
+            )
+        ),
+        trends=trends(falling_rows(name), [], now=NOW),
+        week=week(falling_rows(name), lambda _: 0.0),
         adaptations=[
             AdaptationEvent(
                 timestamp="2026-11-20T08:00:00.000Z",

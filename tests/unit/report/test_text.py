@@ -38,8 +38,8 @@ def test_every_section_says_its_figures(busy: Callable[..., ReportInput]) -> Non
 
     for words in (
         "policy revision 17 (enforce)",
-        "open       ezra / terminal",
-        "on trial   ezra.evidence_threshold  0.7 against 0.6, now the new one",
+        "!! terminal in ezra is refused",
+        "ezra.evidence_threshold is on trial: 0.7 against 0.6",
         "no data yet",
         "51 %",
         "Not rated: 7 blocked, 4 rejected, 2 unknown",
