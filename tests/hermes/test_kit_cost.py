@@ -3,6 +3,7 @@
 import json
 import statistics
 import sys
+import time
 from itertools import pairwise
 from pathlib import Path
 
@@ -69,7 +70,7 @@ def test_a_call_and_a_start_cost_at_most_two_hundredths_of_the_agents_own(
     policy.parent.mkdir(parents=True)
     shapes = {f"git {n}": figures(0.8) for n in range(50)}
     predictions = {"timmy": {"terminal": {**figures(0.9), "shapes": shapes}}}
-    policy.write_bytes(encode(document(published_at=4e9, predictions=predictions)))
+    policy.write_bytes(encode(document(published_at=time.time(), predictions=predictions)))
     folder = hermes.home.path / "plugins" / "timmy"
     hermes.run_turn(hermes.server.turn(*terminal("echo warm")))  # bytecode of both is there now
     spent, start = tmp_path / "spent.json", tmp_path / "start.txt"

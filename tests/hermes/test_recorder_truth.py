@@ -12,34 +12,38 @@ from tests.hermes.support.script import Step, ToolCall, call, calls, say, termin
 from timmyd.clock import now
 from timmyd.service.hermes_kit import install, plan_install
 
-LATENCY_TOLERANCE_MS = 5.0
+LATENCY_TOLERANCE_MS = 50.0  # five times what a busy machine takes between two clocks
 
 EVERY_TOOL = ("terminal", "file", "todo", "code_execution", "delegation", "memory")
 
 Key = tuple[str, str, str]
 
 
-def _of_truth(agent: HermesAgent) -> Counter[Key]:
-    """What Hermes told its observers, calls from inside scripts under no session."""
-    return Counter((r["session_id"], r["tool_name"], r["tool_call_id"]) for r in agent.home.truth())
+def _truth(agent: HermesAgent) -> list[dict[str, Any]]:
+    """What Hermes told its observers of calls that ran and are in a transcript.
+
+    From 0.21 on it does not tell them of calls inside scripts, and 0.22 tells of unusable ones too.
+    """
+    return [
+        record
+        for record in agent.home.truth()
+        if record["session_id"] and "tool was not executed" not in str(record["result"])
+    ]
 
 
-def _of_kit(agent: HermesAgent) -> Counter[Key]:
-    return Counter(
-        ("" if line["inner"] else line["session"], line["tool"], line["call_id"])
-        for line in tool_lines(agent.home.path)
-    )
+def _key(record: dict[str, Any]) -> Key:
+    return record["session_id"], record["tool_name"], record["tool_call_id"]
 
 
 def _agree(agent: HermesAgent) -> None:
-    """Every execution once, and each latency as Hermes measured it."""
-    assert _of_kit(agent) == _of_truth(agent)
+    """Every execution once, and each latency about as Hermes measured it."""
+    lines = [line for line in tool_lines(agent.home.path) if not line["inner"]]
+    keys = [(line["session"], line["tool"], line["call_id"]) for line in lines]
+    assert Counter(keys) == Counter(map(_key, _truth(agent)))
     truth: dict[Key, list[float]] = {}
-    for record in agent.home.truth():
-        key = (record["session_id"], record["tool_name"], record["tool_call_id"])
-        truth.setdefault(key, []).append(float(record["duration_ms"]))
-    for line in tool_lines(agent.home.path):
-        key = ("" if line["inner"] else line["session"], line["tool"], line["call_id"])
+    for record in _truth(agent):
+        truth.setdefault(_key(record), []).append(float(record["duration_ms"]))
+    for key, line in zip(keys, lines, strict=True):
         meant = truth[key].pop(0)
         if line["latency_ms"] is not None:
             assert abs(line["latency_ms"] - meant) <= LATENCY_TOLERANCE_MS
@@ -124,9 +128,7 @@ def test_what_ran_is_recorded_once_with_its_outcome(name: str, hermes: HermesAge
 
     assert turn.exit_code == 0, turn.stderr
     _agree(hermes)
-    # 0.22 tells its observers of calls with unusable arguments too, which never ran.
-    lines = [line for line in tool_lines(hermes.home.path) if line["outcome"] != "rejected"]
-    found = [(line["tool"], line["outcome"]) for line in lines]
+    found = [(line["tool"], line["outcome"]) for line in tool_lines(hermes.home.path)]
     if name == "tools that the agent loop runs itself":  # builds of 0.22 call it todo_list
         offered = hermes.server.requests[0].tool_names
         expected = [(tool, outcome) for tool, outcome in expected if tool in offered]
@@ -148,10 +150,11 @@ def test_calls_inside_a_script_belong_to_the_session_that_ran_it(hermes: HermesA
     _agree(hermes)
     lines = tool_lines(hermes.home.path)
     found = [(line["tool"], line["inner"], line["outcome"]) for line in lines]
-    told = {entry["tool_name"] for entry in hermes.home.truth(hook="post_tool_call")}
-    inner = [("terminal", True, "ok"), ("read_file", True, "error")]
-    # the kernel that 0.22 keeps for a session does not always tell observers what runs inside it
-    assert found == [*(line for line in inner if line[0] in told), ("execute_code", False, "ok")]
+    assert found == [
+        ("terminal", True, "ok"),
+        ("read_file", True, "error"),
+        ("execute_code", False, "ok"),
+    ]
     assert {line["session"] for line in lines} == {turn.session}
     assert len({line["turn"] for line in lines}) == 1
 

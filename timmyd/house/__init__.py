@@ -19,11 +19,16 @@ _HOMES = {"Harness": "harness", "House": "harness", "Mode": "harness", "Policies
 def register(ctx: Any) -> None:
     """What Hermes calls once, when it loads the plugin.
 
-    A kit that cannot even be imported raises here, and Hermes goes on without it and says so.
+    A kit that cannot even be imported raises `ImportError` or the like here, never what would end
+    the process, and Hermes goes on without it and says so.
     """
-    from .hermes import register as register_hooks  # noqa: PLC0415 - a house without Hermes needs none
-
-    register_hooks(ctx)
+    try:
+        from .hermes import register as attach  # noqa: PLC0415 - a house without Hermes needs none
+    except Exception:
+        raise
+    except BaseException as error:
+        raise ImportError(name=__name__) from error
+    attach(ctx)
 
 
 def __getattr__(name: str) -> Any:

@@ -1,11 +1,14 @@
-"""The Hermes plugin: the agent's hooks, each wrapped so that nothing of ours can reach the agent.
+"""The Hermes plugin: what the agent calls, each wrapped so that nothing of ours can reach the agent.
 
 Works on every Hermes with plugins; what a version does not report is left out. Before 0.17 there
 are no turn ids, no parent of a subagent, no failed requests, and no report after a tool that the
 agent loop runs itself (todo, memory, delegate_task and the like).
 """
 
+import contextvars
+import json
 import os
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -14,25 +17,45 @@ from functools import wraps
 from pathlib import Path
 from typing import Any
 
+from .calls import Call, Caller, CallKey
 from .kit import Kit
+from .model_request import figure, text
+from .seam import TOOL_EXECUTION, Seam, seams
+from .session_hooks import SessionHooks
 from .settings import kit_settings
-from .surroundings import hermes_home, hermes_version, in_review, is_local, tools
-
-_TIMEOUTS = ("timeout", "timed out")
+from .surroundings import (
+    hermes_home,
+    hermes_version,
+    in_side_work,
+    is_local,
+    session_here,
+    tools,
+)
 
 failures = 0
 """How often something of ours went wrong in this process; shown by /timmy."""
 
+_DESCRIPTION = "What timmy sees: open breakers, what was learned, the policy in force"
+_TOOL_HOOKS = frozenset({"pre_tool_call", "post_tool_call"})
+_MARKS = frozenset({"blocked", "cancelled", "timeout"})
+
+_within: contextvars.ContextVar[Call | None] = contextvars.ContextVar("timmy_call", default=None)
+"""The call that this context runs within; Hermes copies contexts to the threads of scripts."""
+
 
 def _guarded(hook: Callable[..., Any]) -> Callable[..., Any]:
-    """Let nothing of ours reach the agent: whatever goes wrong counts as having said nothing."""
+    """Let nothing of ours reach the agent: whatever goes wrong counts as having said nothing.
+
+    Not even what ends a process: only the agent may end. (A Ctrl-C that falls into these few
+    microseconds is lost, and has to be pressed again.)
+    """
 
     @wraps(hook)
     def guarded(*args: Any, **kwargs: Any) -> Any:
         global failures  # noqa: PLW0603 - one figure a process
         try:
             return hook(*args, **kwargs)
-        except Exception:  # noqa: BLE001 - the agent comes first
+        except BaseException:  # noqa: BLE001 - the agent comes first
             failures += 1
             return None
 
@@ -40,15 +63,25 @@ def _guarded(hook: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def register(ctx: Any, plugin: "HermesPlugin | None" = None) -> None:
-    """Hook into an agent. Never raises; a hook that this Hermes refuses is left out."""
-    with suppress(Exception):
+    """Hook into an agent. Never raises; what this Hermes refuses is left out."""
+    global failures  # noqa: PLW0603 - as in `_guarded`
+    try:
         _register(ctx, plugin or HermesPlugin())
+    except BaseException:  # noqa: BLE001 - the agent comes first
+        failures += 1
 
 
 def _register(ctx: Any, plugin: "HermesPlugin") -> None:
+    known = getattr(sys.modules.get("hermes_cli.plugins"), "VALID_HOOKS", plugin.HOOKS)
     for name in plugin.HOOKS:
+        if name not in _TOOL_HOOKS and name in known:
+            with suppress(Exception):
+                ctx.register_hook(name, _guarded(getattr(plugin, name)))
+    for seam in seams(ctx, sys.modules):
         with suppress(Exception):
-            ctx.register_hook(name, _guarded(getattr(plugin, name)))
+            _attach(ctx, plugin, seam)
+            plugin.seam = seam
+            break
     with suppress(Exception):
         ctx.register_command("timmy", _guarded(plugin.command), description=_DESCRIPTION)
     with suppress(Exception):
@@ -56,11 +89,39 @@ def _register(ctx: Any, plugin: "HermesPlugin") -> None:
             ctx.register_middleware("llm_request", _guarded(plugin.llm_request))
 
 
-_DESCRIPTION = "What timmy sees: open breakers, what was learned, the policy in force"
+def _attach(ctx: Any, plugin: "HermesPlugin", seam: Seam) -> None:
+    """Meet the tool calls at one seam."""
+    if seam is Seam.MIDDLEWARE:
+        ctx.register_middleware(TOOL_EXECUTION, _around(plugin))
+        with suppress(Exception):
+            ctx.register_hook("post_tool_call", _guarded(plugin.mark))
+        return
+    if seam is Seam.HOOKS:
+        ctx.register_hook("pre_tool_call", _guarded(plugin.pre_tool_call))
+    ctx.register_hook("post_tool_call", _guarded(plugin.post_tool_call))
 
 
-class HermesPlugin:
-    """The hooks. One process may serve several homes (a gateway with profiles): a kit for each.
+def _around(plugin: "HermesPlugin") -> Callable[..., Any]:
+    """The middleware: the agent's own call once, whatever it gives or raises, unchanged."""
+    enter, leave = _guarded(plugin.enter), _guarded(plugin.leave)
+
+    def tool_execution(*, next_call: Any, args: Any = None, **given: Any) -> Any:
+        call: Call | None = enter(args=args, **given) if callable(next_call) else None
+        if call is not None and call.refusal is not None:
+            return json.dumps({"error": call.refusal}, ensure_ascii=False)
+        try:
+            result = next_call(args)
+        except BaseException as error:
+            leave(call, error=error)
+            raise
+        leave(call, result=result)
+        return result
+
+    return tool_execution
+
+
+class HermesPlugin(SessionHooks):
+    """What Hermes calls. One process may serve several homes (a gateway with profiles): a kit for each.
 
     Args:
         home: Finds the Hermes home of the current call; None asks Hermes, then the environment.
@@ -75,6 +136,7 @@ class HermesPlugin:
         "api_request_error",
         "on_session_start",
         "on_session_end",
+        "on_skill_lifecycle",
         "subagent_start",
     )
 
@@ -83,6 +145,7 @@ class HermesPlugin:
         home: Callable[[], Path] | None = None,
         make: Callable[[Path], Kit] | None = None,
     ) -> None:
+        self.seam = Seam.REPORTS
         self._home = home or hermes_home
         self._make = make or _make_kit
         self._kits: dict[Path, Kit] = {}
@@ -96,134 +159,80 @@ class HermesPlugin:
             with self._lock:
                 kit = self._kits.get(home) or self._make(home)
                 self._kits[home] = kit
+        kit.recorder.seam = self.seam
         return kit
 
-    def pre_tool_call(
-        self,
-        *,
-        tool_name: str = "",
-        args: Any = None,
-        session_id: str = "",
-        turn_id: str = "",
-        task_id: str = "",
-        tool_call_id: str = "",
-        **_: Any,
-    ) -> dict[str, str] | None:
-        """Stop a call whose breaker is open, or that lacks evidence; else say nothing."""
-        kit = self.kit()
-        caller = kit.caller(session_id or "", turn_id or "", task_id or "", review=in_review())
-        if caller is None:
+    # ------------------------------------------------------------- tool calls
+
+    def enter(self, *, args: Any = None, **given: Any) -> Call | None:
+        """A call is about to run; None where it is not ours to follow, or is followed already."""
+        key = _key(given)
+        around = _within.get()
+        if around is not None and around.is_again(key):
             return None
-        message = kit.before(caller, tool_name, args, tool_call_id or "", task_id or "")
-        return None if message is None else {"action": "block", "message": message}
+        call = self._begin(key, args, given)
+        if call is None:
+            self.kit().unplaced += 1
+        elif call.refusal is None:
+            call.inside = _within.set(call)
+        return call
+
+    def leave(
+        self, call: Call | None, *, result: Any = None, error: BaseException | None = None
+    ) -> None:
+        """The call came back: with a result, or with what Hermes lets pass to whoever asked."""
+        if call is None:
+            return
+        if call.inside is not None:
+            _within.reset(call.inside)
+        self.kit().end(call, result=result, error=error)
+
+    def mark(self, *, status: Any = None, **given: Any) -> None:
+        """What the middleware cannot see: a call that was stopped before it, or abandoned within it."""
+        if status in _MARKS:
+            self.post_tool_call(status=status, **given)
+
+    def pre_tool_call(self, *, args: Any = None, **given: Any) -> dict[str, str] | None:
+        """Stop a call whose breaker is open, or that lacks evidence; else say nothing."""
+        call = self._begin(_key(given), args, given)
+        if call is None or call.refusal is None:
+            return None
+        return {"action": "block", "message": call.refusal}
 
     def post_tool_call(
         self,
         *,
-        tool_name: str = "",
         args: Any = None,
         result: Any = None,
-        session_id: str = "",
-        turn_id: str = "",
-        task_id: str = "",
-        tool_call_id: str = "",
-        duration_ms: float | None = None,
-        status: str | None = None,
-        **_: Any,
+        duration_ms: Any = None,
+        status: Any = None,
+        **given: Any,
     ) -> None:
         """Record what became of a call."""
+        kit, key = self.kit(), _key(given)
+        kit.told(
+            key, lambda: self._caller(kit, given), args,
+            result=result, status=text(status) or None, latency_ms=figure(duration_ms),
+        )  # fmt: skip
+
+    def _begin(self, key: CallKey, args: Any, given: dict[str, Any]) -> Call | None:
         kit = self.kit()
-        caller = kit.caller(session_id or "", turn_id or "", task_id or "", review=in_review())
-        if caller is not None:
-            kit.after(
-                caller, tool_name, args, tool_call_id or "", task_id or "",
-                result=result, status=status or None, latency_ms=_figure(duration_ms),
-            )  # fmt: skip
+        caller = self._caller(kit, given)
+        if caller is None:
+            return None
+        return kit.begin(key, caller, args)
 
-    def pre_llm_call(
-        self,
-        *,
-        session_id: str = "",
-        turn_id: str = "",
-        task_id: str = "",
-        model: str = "",
-        platform: str = "",
-        **_: Any,
-    ) -> dict[str, str] | None:
-        """A turn begins: note it, and give the model a few lines of advice if there is any."""
-        kit, review = self.kit(), in_review()
-        kit.recorder.about(session_id, platform=platform or None)
-        kit.begin_turn(session_id, turn_id or "", task_id or "", model=model or None, review=review)
-        advice = None if review else kit.advice(session_id)
-        return None if advice is None else {"context": advice}
-
-    def post_api_request(
-        self,
-        *,
-        session_id: str = "",
-        model: str = "",
-        provider: str = "",
-        api_duration: float | None = None,
-        usage: Any = None,
-        **_: Any,
-    ) -> None:
-        """Record a request to the model that was answered."""
-        used = usage if isinstance(usage, dict) else {}
-        tokens_in = used.get("input_tokens", used.get("prompt_tokens"))
-        self._model_line(
-            session_id,
-            "ok",
-            model=model,
-            provider=provider,
-            duration_s=api_duration,
-            tokens_in=_count(tokens_in),
-            tokens_out=_count(used.get("output_tokens", used.get("completion_tokens"))),
-        )
-
-    def api_request_error(
-        self,
-        *,
-        session_id: str = "",
-        model: str = "",
-        provider: str = "",
-        api_duration: float | None = None,
-        reason: Any = None,
-        error: Any = None,
-        **_: Any,
-    ) -> None:
-        """Record a request to the model that failed; its words are looked at and dropped."""
-        kind = error.get("type") if isinstance(error, dict) else None
-        words = f"{reason} {kind}".lower()
-        outcome = "timeout" if any(word in words for word in _TIMEOUTS) else "error"
-        self._model_line(
-            session_id, outcome, model=model, provider=provider, duration_s=api_duration
-        )
-
-    def on_session_start(self, *, session_id: str = "", platform: str = "", **_: Any) -> None:
-        """A new session: remember where it runs."""
-        self.kit().recorder.about(session_id, platform=platform or None)
-
-    def on_session_end(
-        self, *, session_id: str = "", completed: Any = None, interrupted: Any = None, **_: Any
-    ) -> None:
-        """A turn is over; the turn of a background review is none of the session's."""
-        if not in_review():
-            self.kit().recorder.end(
-                session_id, completed=bool(completed), interrupted=bool(interrupted)
-            )
-
-    def subagent_start(
-        self, *, parent_session_id: str = "", child_session_id: str = "", **_: Any
-    ) -> None:
-        """A subagent starts: its session has a parent."""
-        if child_session_id:
-            self.kit().recorder.about(child_session_id, parent=parent_session_id or None)
+    def _caller(self, kit: Kit, given: dict[str, Any]) -> Caller | None:
+        return kit.sessions.caller(
+            text(given.get("session_id")), text(given.get("turn_id")), text(given.get("task_id")),
+            beside=in_side_work(), within=_within.get(), here=session_here,
+        )  # fmt: skip
 
     def llm_request(
         self, *, request: Any = None, session_id: str = "", base_url: str = "", **_: Any
     ) -> dict[str, Any] | None:
         """Put the published model into a request; only registered where that was switched on."""
-        if not isinstance(request, dict) or in_review():
+        if not isinstance(request, dict) or in_side_work():
             return None
         model = self.kit().choose_model(session_id, request, local=is_local(base_url))
         return None if model is None else {"request": {**request, "model": model}}
@@ -232,49 +241,19 @@ class HermesPlugin:
         """`/timmy` in the agent."""
         from .slash import text as slash_text  # noqa: PLC0415 - seldom asked for
 
-        return slash_text(self.kit(), raw_args, now=time.time(), failures=failures)
-
-    def _model_line(
-        self,
-        session_id: str,
-        outcome: str,
-        *,
-        model: str,
-        provider: str,
-        duration_s: float | None,
-        tokens_in: int | None = None,
-        tokens_out: int | None = None,
-    ) -> None:
-        if not session_id:
-            return
-        kit, review = self.kit(), in_review()
-        state = kit.session(session_id)
-        if model and not review:
-            state.model = model
-        seconds = _figure(duration_s)
-        asked = (None if review else state.drawn) or model or None
-        kit.count_model(session_id, asked, outcome)
-        kit.recorder.model(
-            session_id,
-            model=asked,
-            provider=provider or None,
-            outcome=outcome,
-            latency_ms=None if seconds is None else round(seconds * 1000.0, 1),
-            tokens_in=tokens_in,
-            tokens_out=tokens_out,
+        return slash_text(
+            self.kit(), raw_args, now=time.time(), failures=failures, seam=self.seam.words
         )
+
+
+def _key(given: dict[str, Any]) -> CallKey:
+    session, call_id, tool = (
+        text(given.get(name)) for name in ("session_id", "tool_call_id", "tool_name")
+    )
+    request = text(given.get("api_request_id")) or text(given.get("turn_id"))
+    return CallKey(session, request, call_id, tool)
 
 
 def _make_kit(home: Path) -> Kit:
     settings = kit_settings(home, Path(__file__).parent, os.environ)
     return Kit(home, settings, hermes=hermes_version(), tools=tools)
-
-
-def _figure(value: Any) -> float | None:
-    sane = isinstance(value, (int, float)) and not isinstance(value, bool) and value >= 0
-    return float(value) if sane and value < float("inf") else None
-
-
-def _count(value: Any) -> int | None:
-    figure = _figure(value)
-    return None if figure is None else int(figure)

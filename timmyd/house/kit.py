@@ -1,65 +1,34 @@
 """Kit: one Hermes home's recorder and obedience, and what is known of its sessions and turns."""
 
-import os
 import random
-import threading
 import time
 from collections.abc import Callable, Container, Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from . import KIT_VERSION
-from .obey import Decision, Obedience
-from .outcome import judge
+from .calls import Call, Caller, CallKey, Calls
+from .judgement import Judgement
+from .keys import is_name
+from .model_request import ModelRequest, Route
+from .obey import BREAKER_OPEN, HELD_BACK, MOST_LINES, Decision, Obedience
+from .outcome import judge, judge_exception
 from .reader import Policies
 from .recorder import Recorder
+from .sessions import Sessions
 from .settings import KitSettings
 from .shape import signature
 
 SIMPLE, SOVEREIGN = "simple", "sovereign"
-_MOST_KEPT = 512
 _NOT_RUN = frozenset({"blocked", "cancelled", "rejected"})
-
-
-class SessionState:
-    """What the hooks have told of a session so far.
-
-    Attributes:
-        turn: The id of its turn; made here for a Hermes that names none.
-        model: What the agent says it talks to.
-        chosen: What the kit would put in its place in this turn, by task type; empty for nothing.
-        drawn: What the kit did put in its place for the request that is under way.
-        task: The task type of its last call.
-        advised: The advice it was given last.
-    """
-
-    __slots__ = ("advised", "chosen", "drawn", "model", "task", "turn")
-
-    def __init__(self) -> None:
-        self.turn = ""
-        self.model: str | None = None
-        self.chosen: dict[str, str] = {}
-        self.drawn: str | None = None
-        self.task = ""
-        self.advised: tuple[str, ...] = ()
-
-
-class Caller(NamedTuple):
-    """Whose call it is: the session, its turn, and whether the call is in no transcript."""
-
-    session: str
-    turn: str
-    inner: bool
-
-
-def _keep(table: dict[Any, Any]) -> None:
-    """Forget the oldest entries of a table that has grown too long."""
-    while len(table) > _MOST_KEPT:
-        table.pop(next(iter(table)), None)
+_SKILL_TOOL = "skill_view"
+_REFUSED_IN_0_1 = frozenset({BREAKER_OPEN, HELD_BACK})
 
 
 class Kit:
-    """All of timmy in one Hermes home. Its callers catch what it raises (`hermes._guarded`).
+    """All of timmy in one Hermes home, whose sessions may all run in one process.
+
+    Its callers catch what it raises (`hermes._guarded`).
 
     Args:
         home: The Hermes home; telemetry goes to `<home>/sessions/timmy`.
@@ -94,126 +63,102 @@ class Kit:
             clock=clock,
         )
         self.obedience = Obedience(self.policies, settings.house, clock=clock, tools=tools)
-        self.sessions: dict[str, SessionState] = {}
-        self._callers: dict[str, Caller] = {}
-        self._reviews: dict[str, str] = {}
-        self._pending: dict[tuple[str, str, str, str], list[Decision]] = {}
-        self._running: list[str] = []
-        self._lock = threading.Lock()
-        self._turns = 0
+        self.sessions = Sessions()
+        self.unplaced = 0  # calls of which Hermes does not tell whose they are: not recorded
+        self._calls = Calls()
+        self._clock = clock
         self._draw = draw
 
-    def session(self, session_id: str) -> SessionState:
-        """What is known of a session; new if nothing is."""
-        state = self.sessions.get(session_id)
-        if state is None:
-            state = self.sessions[session_id] = SessionState()
-            _keep(self.sessions)
-        return state
+    def use_skill(self, session_id: str, skill: object) -> None:
+        """A skill was loaded into a session."""
+        if session_id and is_name(skill):
+            self.sessions.state(session_id).skill = str(skill)
 
-    def begin_turn(
-        self, session_id: str, turn: str, task_id: str, *, model: str | None, review: bool
-    ) -> SessionState:
-        """A turn begins. The turn of a background review keeps apart from the session's own."""
-        with self._lock:
-            self._turns += 1
-            turn = turn or f"{os.getpid():x}-{self._turns}"
-            state = self.session(session_id)
-            if review:
-                self._reviews[turn] = self._reviews[task_id or turn] = session_id
-                _keep(self._reviews)
-            else:
-                state.turn, state.chosen, state.drawn = turn, {}, None
-                state.model = model or state.model
-            if task_id:
-                self._callers[task_id] = Caller(session_id, turn, review)
-                _keep(self._callers)
-            return state
+    def begin(self, key: CallKey, caller: Caller, args: Any) -> Call:
+        """A call is about to run, unless its `refusal` stops it.
 
-    def caller(self, session_id: str, turn: str, task_id: str, *, review: bool) -> Caller | None:
-        """Whose call it is; None if nobody knows, and it is not recorded.
-
-        A call from inside a script names no session: its task tells, else the script that runs.
+        A refused call is recorded here, because not every Hermes reports it afterwards.
         """
-        with self._lock:
-            if session_id:
-                inner = review or turn in self._reviews or task_id in self._reviews
-                found = Caller(session_id, turn or self.session(session_id).turn, inner)
-                if task_id:
-                    self._callers[task_id] = found
-                    _keep(self._callers)
-                return found
-            known = self._callers.get(task_id)
-            if known is None and self._running:
-                known = self._callers.get(self._running[-1])
-            return None if known is None else Caller(known.session, known.turn, inner=True)
+        decision: Decision | None = None
+        if self.obeys:
+            decision = self._softened(
+                caller,
+                self.obedience.before(
+                    key.tool, args, session=caller.session, turn=caller.turn, inner=caller.inner
+                ),
+            )
+            if not caller.inner:
+                self.sessions.state(caller.session).task = decision.task
+        call = Call(key, caller, args, decision)
+        self._calls.begin(call)
+        if decision is not None and not decision.allowed:
+            self._record(
+                caller, key, args,
+                outcome="blocked", rule=decision.rule, error_type=None, latency_ms=None, decision=decision,
+            )  # fmt: skip
+        return call
 
-    def before(
-        self, caller: Caller, tool: str, args: Any, call_id: str, task_id: str
-    ) -> str | None:
-        """A call is about to run: None lets it, a sentence stops it.
+    def end(self, call: Call, *, result: Any = None, error: BaseException | None = None) -> None:
+        """A call came back, with a result or an exception: record it, unless its end was told already."""
+        elapsed_ms = round((time.perf_counter() - call.began_s) * 1000.0, 3)
+        if self._calls.end(call):
+            judged = judge(call.key.tool, result) if error is None else judge_exception(error)
+            self._judged(call.caller, call.key, call.args, judged, elapsed_ms, call.decision)
 
-        A stopped call is recorded here, because not every Hermes reports it afterwards.
-        """
-        if tool == "execute_code" and task_id:
-            with self._lock:
-                self._running.append(task_id)
-        if not self.obeys:
-            return None
-        decision = self.obedience.before(
-            tool, args, session=caller.session, turn=caller.turn, inner=caller.inner
-        )
-        if not caller.inner:
-            self.session(caller.session).task = decision.task
-        key = (caller.session, caller.turn, call_id, tool)
-        with self._lock:
-            self._pending.setdefault(key, []).append(decision)
-            _keep(self._pending)
-        if decision.allowed:
-            return None
-        self._record(
-            caller, tool, args, call_id,
-            outcome="blocked", rule=decision.rule, error_type=None, latency_ms=None, decision=decision,
-        )  # fmt: skip
-        return decision.message
-
-    def after(
+    def told(
         self,
-        caller: Caller,
-        tool: str,
+        key: CallKey,
+        caller: Callable[[], Caller | None],
         args: Any,
-        call_id: str,
-        task_id: str,
         *,
         result: Any,
         status: str | None,
         latency_ms: float | None,
     ) -> None:
-        """A call is over, or was refused: judge, count and record it, once."""
-        key = (caller.session, caller.turn, call_id, tool)
-        with self._lock:
-            if tool == "execute_code" and task_id in self._running:
-                self._running.remove(task_id)
-            waiting = self._pending.get(key)
-            decision = waiting.pop(0) if waiting else None
-            if not waiting:
-                self._pending.pop(key, None)
-        if decision is not None and not decision.allowed:
+        """Hermes tells that a call is over, or was refused: record it, unless its end was told already."""
+        call, is_news = self._calls.end_of(key)
+        if not is_news:
             return
-        judged = judge(tool, result, status=status)
+        whose = caller() if call is None else call.caller
+        if whose is None:
+            self.unplaced += 1
+            return
+        decision = None if call is None else call.decision
+        judged = judge(key.tool, result, status=status)
+        self._judged(whose, key, args, judged, latency_ms, decision)
+
+    def _judged(
+        self,
+        caller: Caller,
+        key: CallKey,
+        args: Any,
+        judged: Judgement,
+        latency_ms: float | None,
+        decision: Decision | None,
+    ) -> None:
         ran = judged.outcome not in _NOT_RUN
+        if key.tool == _SKILL_TOOL and judged.outcome == "ok" and isinstance(args, Mapping):
+            self.use_skill(caller.session, args.get("name"))  # all that 0.19 tells of skills
         self._record(
-            caller, tool, args, call_id,
+            caller, key, args,
             outcome=judged.outcome, rule=judged.rule, error_type=judged.error_type,
             latency_ms=latency_ms if ran else None, decision=decision,
         )  # fmt: skip
 
+    def _softened(self, caller: Caller, decision: Decision) -> Decision:
+        """A refusal that 0.1 did not know is advice for a while where 0.1 was in use before."""
+        until = self.settings.grace_until
+        new = not decision.allowed and decision.rule not in _REFUSED_IN_0_1
+        if not new or until is None or self._clock() >= until:
+            return decision
+        self.sessions.state(caller.session).spared[decision.message] = None
+        return decision._replace(allowed=True, message="", rule="")
+
     def _record(
         self,
         caller: Caller,
-        tool: str,
+        key: CallKey,
         args: Any,
-        call_id: str,
         *,
         outcome: str,
         rule: str,
@@ -222,15 +167,15 @@ class Kit:
         decision: Decision | None,
     ) -> None:
         short, task = (
-            (decision.shape, decision.task) if decision else self.obedience.describe(tool, args)
+            (decision.shape, decision.task) if decision else self.obedience.describe(key.tool, args)
         )
-        state = self.session(caller.session)
+        state = self.sessions.state(caller.session)
         model = state.drawn or state.model
         policy = self.policies.document if self.obeys else None
         self.recorder.tool(
             caller.session,
-            tool=tool,
-            call_id=call_id,
+            tool=key.tool,
+            call_id=key.call_id,
             turn=caller.turn,
             inner=caller.inner,
             model=model,
@@ -242,24 +187,27 @@ class Kit:
             latency_ms=latency_ms,
             policy=None if policy is None else policy.revision,
             followed=(
-                self.obedience.followed(tool, task, model, drawn=state.drawn is not None)
+                self.obedience.followed(key.tool, task, model, drawn=state.drawn is not None)
                 if self.obeys
                 else None
             ),
+            skill=state.skill,
         )
         if self.obeys:
-            self.obedience.after(tool, outcome, task=task, session=caller.session, turn=caller.turn)
+            self.obedience.after(
+                key.tool, outcome, task=task, session=caller.session, turn=caller.turn
+            )
 
     def advice(self, session_id: str) -> str | None:
         """What to tell the model at the start of a turn: only what it was not told last time."""
         if not self.obeys:
             return None
-        state = self.session(session_id)
+        state = self.sessions.state(session_id)
+        spared, state.spared = tuple(state.spared)[:MOST_LINES], {}
         lines = self.obedience.advice()
-        if lines == state.advised:
-            return None
+        news = () if lines == state.advised else lines
         state.advised = lines
-        return "\n".join(lines) or None
+        return "\n".join((*news, *spared)) or None
 
     def choose_model(
         self, session_id: str, request: Mapping[str, Any], *, local: bool
@@ -267,15 +215,30 @@ class Kit:
         """The published model for the work at hand, drawn once a turn and task type; None: leave it."""
         if not self.obeys or (self.settings.mode == SOVEREIGN and not local):
             return None
-        state = self.session(session_id)
+        state = self.sessions.state(session_id)
         if state.task not in state.chosen:
             state.chosen[state.task] = self.obedience.draw_model(state.task, self._draw()) or ""
         model = state.chosen[state.task]
         state.drawn = model or None
         return model if model and model != request.get("model") else None
 
-    def count_model(self, session_id: str, model: str | None, outcome: str) -> None:
-        """A call of a model is over: count it towards the breaker of the model."""
-        if self.obeys and model is not None:
+    def asked(
+        self, session_id: str, went: Route, *, beside: bool
+    ) -> tuple[str | None, Route | None]:
+        """A request to a model is over: which model was asked, and where the one before it went."""
+        state = self.sessions.state(session_id)
+        before = state.route
+        state.route = went
+        if went.model and not beside:
+            state.model = went.model
+        return (None if beside else state.drawn) or went.model or None, before
+
+    def count_model(self, session_id: str, request: ModelRequest) -> None:
+        """Record a request to a model, and count it towards the breaker of the model."""
+        skill = self.sessions.state(session_id).skill
+        self.recorder.model(session_id, **request._asdict(), skill=skill)
+        if self.obeys and request.model is not None:
             house = self.settings.house
-            self.policies.record(None, outcome, house=house, session=session_id, model=model)
+            self.policies.record(
+                None, request.outcome, house=house, session=session_id, model=request.model
+            )

@@ -15,6 +15,8 @@ from .regular import read_document
 from .shape import shape
 
 LOOK_EVERY_S = 1.0
+MOST_AHEAD_S = 300.0
+"""A document dated further ahead of this machine's clock is not obeyed: one of the two clocks is wrong."""
 SERVICE_PLACE = "/var/lib/timmyd/policy.json"
 _OLDER = "older"
 
@@ -99,6 +101,8 @@ class Policies:
         """Why there is no document: a stable word such as `missing`, `digest`, `expired`."""
         if self._current() is not None:
             return None
+        if any(place.policy and _is_ahead(place.policy, self._clock()) for place in self._places):
+            return "ahead"
         return next(
             (place.problem for place in self._places if place.problem != "missing"), "missing"
         )
@@ -219,7 +223,7 @@ class Policies:
             if looked is None or not 0.0 <= tick - looked < LOOK_EVERY_S:
                 self._look(tick)
             policy = self._policy
-            return policy if policy is not None and self._clock() < policy.expires_at else None
+            return policy if policy is not None and _is_timely(policy, self._clock()) else None
         except Exception:  # noqa: BLE001 - a house must work on whatever breaks here
             return None
 
@@ -231,8 +235,8 @@ class Policies:
             now = self._clock()
             for place in self._places:
                 _look_at(place, now, own_only=self._own_only)
-            usable = (place.policy for place in self._places)
-            self._policy = next((p for p in usable if p is not None and now < p.expires_at), None)
+            found = (place.policy for place in self._places)
+            self._policy = next((p for p in found if p is not None and _is_timely(p, now)), None)
             self._sync(now)
         finally:
             self._lock.release()
@@ -254,6 +258,14 @@ class Policies:
                 self._breakers.expect(house, tool, figures["success"])
 
 
+def _is_ahead(policy: Policy, now: float) -> bool:
+    return policy.published_at - now > MOST_AHEAD_S
+
+
+def _is_timely(policy: Policy, now: float) -> bool:
+    return now < policy.expires_at and not _is_ahead(policy, now)
+
+
 def _look_at(place: _Place, now: float, *, own_only: bool) -> None:
     """Read the file again if it changed; what cannot be used leaves the last good one."""
     try:
@@ -263,7 +275,9 @@ def _look_at(place: _Place, now: float, *, own_only: bool) -> None:
             return
         place.stamp = stamp
         data = read_document(place.path, info, own_only=own_only)
-        place.policy = parse(data, now=now, previous=place.policy)
+        last = place.policy
+        trusted = None if last is None or _is_ahead(last, now) else last
+        place.policy = parse(data, now=now, previous=trusted)
         place.problem = ""
     except PolicyError as error:
         place.problem = error.code

@@ -15,7 +15,7 @@ SCHEMA = "timmy.telemetry/1"
 KEEP_S = 14 * 86_400.0
 _SWEEP_EVERY_S = 6 * 3600.0
 _MOST_REMOVED = 500
-_MOST_RUNS = 512
+_MOST_RUNS = 4096
 _FLAGS = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
 
 
@@ -46,13 +46,14 @@ class _RealDisk:
 class _Run:
     """What this process writes to one session's file: from a header, numbered from 1."""
 
-    __slots__ = ("headed", "n", "run", "torn")
+    __slots__ = ("headed", "n", "run", "said", "torn")
 
     def __init__(self) -> None:
         self.run = os.urandom(8).hex()
         self.n = 0
         self.headed = False
         self.torn = False
+        self.said: dict[str, str] = {}  # what its header, or a line since, told of the session
 
 
 class Recorder:
@@ -84,6 +85,7 @@ class Recorder:
     ) -> None:
         self.directory = Path(directory)
         self._folder = str(self.directory)
+        self.seam: str | None = None  # how the kit meets tool calls, for the header
         self.dropped = 0
         self.written = 0
         self._house = house
@@ -95,19 +97,27 @@ class Recorder:
         self._lock = threading.Lock()
         self._runs: dict[str, _Run] = {}
         self._pid = os.getpid()
-        self._about: dict[str, dict[str, str | None]] = {}
+        self._about: dict[str, dict[str, str]] = {}
         self._swept_at: float | None = None
 
     def about(
-        self, session_id: str, *, platform: str | None = None, parent: str | None = None
+        self,
+        session_id: str,
+        *,
+        platform: str | None = None,
+        parent: str | None = None,
+        cron: str | None = None,
     ) -> None:
-        """Remember what the header of a session should say; what is None stays as it was."""
+        """Remember what is to be said of a session; what is None stays as it was.
+
+        The header says it; what is learned or changes after it, the next line says.
+        """
         with suppress(Exception):
-            known = self._about.setdefault(session_id, {"platform": None, "parent": None})
-            if platform:
-                known["platform"] = platform
-            if parent and parent != session_id:
-                known["parent"] = parent
+            known = self._about.setdefault(session_id, {})
+            parent = None if parent == session_id else parent
+            for name, value in (("platform", platform), ("parent", parent), ("cron", cron)):
+                if value:
+                    known[name] = value
             while len(self._about) > _MOST_RUNS:
                 del self._about[next(iter(self._about))]
 
@@ -128,16 +138,15 @@ class Recorder:
         latency_ms: float | None,
         policy: int | None,
         followed: bool | None,
+        skill: str | None = None,
     ) -> None:
-        """One tool call that ran, or was refused. `followed` is left out where nothing was published."""
+        """One tool call that ran, or was refused. What is None of the last two is left out."""
         line: dict[str, Any] = {
             "tool": tool, "call_id": call_id, "turn": turn, "inner": inner, "model": model,
             "signature": signature, "shape": shape, "outcome": outcome, "rule": rule,
             "error_type": error_type, "latency_ms": latency_ms, "policy": policy,
         }  # fmt: skip
-        if followed is not None:
-            line["followed"] = followed
-        self._append(session_id, "tool", line)
+        self._append(session_id, "tool", line, {"followed": followed, "skill": skill})
 
     def model(
         self,
@@ -149,20 +158,21 @@ class Recorder:
         latency_ms: float | None,
         tokens_in: int | None,
         tokens_out: int | None,
+        **optional: str | int | None,
     ) -> None:
-        """One request to a model."""
-        self._append(
-            session_id,
-            "model",
-            {
-                "model": model, "provider": provider, "outcome": outcome, "latency_ms": latency_ms,
-                "tokens_in": tokens_in, "tokens_out": tokens_out,
-            },
-        )  # fmt: skip
+        """One request to a model; `optional` are more fields of CONTRACT §2, left out where None."""
+        line = {
+            "model": model, "provider": provider, "outcome": outcome, "latency_ms": latency_ms,
+            "tokens_in": tokens_in, "tokens_out": tokens_out,
+        }  # fmt: skip
+        self._append(session_id, "model", line, optional)
 
-    def end(self, session_id: str, *, completed: bool, interrupted: bool) -> None:
+    def end(
+        self, session_id: str, *, completed: bool, interrupted: bool, reason: str | None = None
+    ) -> None:
         """The end of a turn; also the moment at which old files are looked for."""
-        self._append(session_id, "end", {"completed": completed, "interrupted": interrupted})
+        line = {"completed": completed, "interrupted": interrupted}
+        self._append(session_id, "end", line, {"reason": reason})
         with suppress(Exception):
             self.sweep(self._clock())
 
@@ -192,10 +202,17 @@ class Recorder:
                     break
         return removed
 
-    def _append(self, session_id: str, kind: str, fields: Mapping[str, Any]) -> None:
+    def _append(
+        self,
+        session_id: str,
+        kind: str,
+        fields: Mapping[str, Any],
+        optional: Mapping[str, Any],
+    ) -> None:
+        told = {name: value for name, value in optional.items() if value is not None}
         try:
             with self._lock:
-                self._write(session_id, kind, fields)
+                self._write(session_id, kind, {**fields, **told})
         except Exception:  # noqa: BLE001 - a house must work on whatever breaks here
             self.dropped += 1
 
@@ -215,12 +232,16 @@ class Recorder:
                 return
             if info.st_size == 0 and run.headed:  # the file was removed or emptied meanwhile
                 run = self._runs[session_id] = _Run()
+            about = dict(self._about.get(session_id, ()))
             if not run.headed:
-                run.headed = self._put(fd, run, self._header(session_id, run))
+                run.headed = self._put(fd, run, self._header(session_id, run, about))
+                run.said = about
+            news = {name: value for name, value in about.items() if run.said.get(name) != value}
             at = round(self._clock(), 6)
-            line = {"run": run.run, "n": run.n + 1, "at": at, "kind": kind, **fields}
+            line = {"run": run.run, "n": run.n + 1, "at": at, "kind": kind, **fields, **news}
             if run.headed and self._put(fd, run, line):
                 run.n += 1
+                run.said = about
                 self.written += 1
             else:
                 self.dropped += 1
@@ -249,13 +270,14 @@ class Recorder:
             run.n += "n" in line  # a reader may still make sense of it: never use its number twice
         return False
 
-    def _header(self, session_id: str, run: _Run) -> dict[str, Any]:
-        about = self._about.get(session_id, {})
-        return {
+    def _header(self, session_id: str, run: _Run, about: Mapping[str, str]) -> dict[str, Any]:
+        header = {
             "schema": SCHEMA, "run": run.run, "session_id": session_id, "house": self._house,
             "platform": about.get("platform"), "parent": about.get("parent"),
             "kit": self._kit, "hermes": self._hermes,
         }  # fmt: skip
+        more = {"cron": about.get("cron"), "seam": self.seam}
+        return {**header, **{name: value for name, value in more.items() if value}}
 
 
 def _is_ours(path: str) -> bool:

@@ -1,5 +1,6 @@
 """The text of `/timmy`: what is open, what was learned, which policy is in force."""
 
+from datetime import UTC, datetime
 from typing import Any
 
 from .kit import Kit
@@ -8,7 +9,7 @@ from .policy import is_name
 _MOST = 5
 
 
-def text(kit: Kit, raw_args: str, *, now: float, failures: int) -> str:
+def text(kit: Kit, raw_args: str, *, now: float, failures: int, seam: str) -> str:
     """Answer `/timmy`; `raw_args` may name a tool, which is then explained alone.
 
     Names come from sessions: one that is not fit to be shown is not shown.
@@ -18,13 +19,17 @@ def text(kit: Kit, raw_args: str, *, now: float, failures: int) -> str:
         raw_args: What was typed after the command.
         now: Unix seconds.
         failures: How often something of the plugin went wrong in this process.
+        seam: How the kit takes part in tool calls.
     """
     tool = raw_args.strip()
     if tool:
         return _tool(kit, tool)
-    lines = [*_policy(kit, now), *_open(kit, now), *_learned(kit)]
+    lines = [*_policy(kit, now), f"tool calls: this kit {seam}", *_grace(kit, now)]
+    lines += [*_open(kit, now), *_learned(kit)]
     if kit.recorder.dropped:
         lines.append(f"not recorded: {kit.recorder.dropped} lines that the disk did not take")
+    if kit.unplaced:
+        lines.append(f"not recorded: {kit.unplaced} calls of which Hermes does not tell whose")
     if failures:
         lines.append(f"errors of this plugin, none of which reached the agent: {failures}")
     return "\n".join(lines)
@@ -41,6 +46,14 @@ def _policy(kit: Kit, now: float) -> list[str]:
         return [first, f"policy: revision {policies.revision} only observes, nothing is enforced"]
     age_s = max(0, round(now - document.published_at))
     return [first, f"policy: revision {document.revision}, {age_s} s old"]
+
+
+def _grace(kit: Kit, now: float) -> list[str]:
+    until = kit.settings.grace_until
+    if until is None or now >= until:
+        return []
+    day = datetime.fromtimestamp(until, UTC)
+    return [f"kinds of refusal that are new in this version are advice only until {day:%Y-%m-%d}"]
 
 
 def _open(kit: Kit, now: float) -> list[str]:

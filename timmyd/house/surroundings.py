@@ -1,13 +1,19 @@
 """What a plugin can find out about the Hermes around it, without importing any of it."""
 
+import contextvars
 import os
+import re
 import sys
 import threading
 from collections.abc import Container
 from contextlib import suppress
 from pathlib import Path
+from typing import Final
 
-_REVIEW_THREAD = "bg-review"
+_SESSION: Final = "HERMES_SESSION_ID"
+_REVIEW_THREAD: Final = "bg-review"
+_SIDE_WORK: Final = frozenset({"background_review", "side_question"})
+_CRON_SESSION: Final = re.compile(r"cron_(.+)_\d{8}_\d{6}")
 
 
 def hermes_home() -> Path:
@@ -35,9 +41,40 @@ def tools() -> Container[str] | None:
     return None
 
 
-def in_review() -> bool:
-    """Whether this thread is Hermes' background review, which speaks under its parent's session."""
+def in_side_work() -> bool:
+    """Whether this context is Hermes' own work beside a session, such as its background review.
+
+    It speaks under its session's id but is in no transcript. Hooks may run on threads of their
+    own, to which Hermes copies the context, so the name of a thread counts only while the module
+    that knows the origin has not been loaded.
+    """
+    with suppress(Exception):
+        provenance = sys.modules.get("tools.skill_provenance")
+        if provenance is not None:
+            return provenance.get_current_write_origin() in _SIDE_WORK
     return threading.current_thread().name.startswith(_REVIEW_THREAD)
+
+
+def session_here() -> str:
+    """The session of this context, for calls that name none; empty if Hermes does not say.
+
+    The context variable is found by its name, since its module differs between versions.
+    """
+    for variable, value in contextvars.copy_context().items():
+        if variable.name == _SESSION and isinstance(value, str):
+            return value
+    return ""
+
+
+def cron_job(session_id: str) -> str | None:
+    """The cron job that a session runs for; None where it runs for none."""
+    with suppress(Exception):
+        identity = sys.modules.get("cron.execution_identity")
+        running = None if identity is None else identity.current_cron_execution()
+        if running is not None:
+            return str(running.job_id)
+    found = _CRON_SESSION.fullmatch(session_id)
+    return found[1] if found else None
 
 
 def is_local(base_url: str) -> bool:

@@ -58,6 +58,11 @@ class HermesAgent:
         self.home.configure(_settings(server, snapshots=snapshots, toolsets=toolsets))
         self.home.configure(settings or {})
 
+    @property
+    def python(self) -> Path:
+        """The interpreter that has this Hermes."""
+        return self._venv / "bin" / "python"
+
     def run_turn(
         self, text: str, *, resume: str | None = None, timeout: float = TURN_TIMEOUT_S
     ) -> TurnResult:

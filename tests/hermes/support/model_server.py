@@ -83,6 +83,11 @@ class ModelServer:
             self._scripts[name] = list(steps)
             self._positions[name] = 0
 
+    def is_over(self, name: str) -> bool:
+        """Whether every step of a script was taken."""
+        with self._lock:
+            return self._positions.get(name, 0) >= len(self._scripts[name])
+
     def turn(self, *steps: Step, text: str = "do the work") -> str:
         """Make a script of these steps and return a user message that plays it."""
         name = f"turn-{next(self._numbers)}"

@@ -1,0 +1,87 @@
+"""What Hermes tells of sessions, turns and requests to models: remembered, and written down."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from .kit import Kit
+from .model_request import ModelRequest, answered, failed, route, text, word
+from .surroundings import cron_job, in_side_work
+
+
+class SessionHooks(ABC):
+    """The hooks that are not about tool calls. They only observe, so a Hermes that skips one loses a line."""
+
+    @abstractmethod
+    def kit(self) -> Kit:
+        """The kit of the current home."""
+
+    def pre_llm_call(
+        self, *, session_id: str = "", turn_id: str = "", task_id: str = "", **given: Any
+    ) -> dict[str, str] | None:
+        """A turn begins: note it, and give the model a few lines of advice if there is any."""
+        kit, beside = self.kit(), in_side_work()
+        self._about(kit, session_id, given)
+        model = text(given.get("model")) or None
+        kit.sessions.begin_turn(
+            session_id, turn_id or "", task_id or "", model=model, beside=beside
+        )
+        advice = None if beside else kit.advice(session_id)
+        return None if advice is None else {"context": advice}
+
+    def post_api_request(self, *, session_id: str = "", **given: Any) -> None:
+        """Record a request to the model that was answered."""
+        self._model_line(session_id, given, answered)
+
+    def api_request_error(self, *, session_id: str = "", **given: Any) -> None:
+        """Record a request to the model that failed."""
+        self._model_line(session_id, given, failed)
+
+    def on_session_start(self, *, session_id: str = "", **given: Any) -> None:
+        """A new session: remember where it runs."""
+        self._about(self.kit(), session_id, given)
+
+    def on_session_end(
+        self, *, session_id: str = "", completed: Any = None, interrupted: Any = None, **given: Any
+    ) -> None:
+        """A turn is over; the turn of a background review is none of the session's."""
+        if not in_side_work():
+            self.kit().recorder.end(
+                session_id, completed=bool(completed), interrupted=bool(interrupted),
+                reason=word(given.get("turn_exit_reason")),
+            )  # fmt: skip
+
+    def on_skill_lifecycle(
+        self, *, action: str = "", skill_name: str = "", session_id: str = "", **given: Any
+    ) -> None:
+        """A skill was loaded: the calls that follow are under it."""
+        kit = self.kit()
+        if action == "loaded":
+            kit.use_skill(
+                session_id or kit.sessions.session_of(text(given.get("task_id"))), skill_name
+            )
+
+    def subagent_start(
+        self, *, parent_session_id: str = "", child_session_id: str = "", **_: Any
+    ) -> None:
+        """A subagent starts: its session has a parent."""
+        if child_session_id:
+            self.kit().recorder.about(child_session_id, parent=parent_session_id or None)
+
+    def _about(self, kit: Kit, session_id: str, given: Mapping[str, Any]) -> None:
+        platform = text(given.get("platform")) or None
+        kit.recorder.about(session_id, platform=platform, cron=cron_job(session_id))
+
+    def _model_line(
+        self,
+        session_id: str,
+        given: Mapping[str, Any],
+        told: Callable[[Mapping[str, Any], str | None, str | None], ModelRequest],
+    ) -> None:
+        if not session_id:
+            return
+        kit, beside = self.kit(), in_side_work()
+        self._about(kit, session_id, given)
+        went = route(given)
+        asked, before = kit.asked(session_id, went, beside=beside)
+        kit.count_model(session_id, told(given, asked, went.fallback_from(before)))
