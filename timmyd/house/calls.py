@@ -4,6 +4,8 @@ import threading
 import time
 from typing import Any, Final, NamedTuple
 
+from .failure import error_type
+from .judgement import Judgement, by
 from .obey import Decision
 
 _MOST_ENDED: Final = 512
@@ -119,3 +121,14 @@ class Calls:
         while len(self._ended) > _MOST_ENDED:
             del self._ended[next(iter(self._ended))]
         return True
+
+
+def judge_exception(error: BaseException) -> Judgement:
+    """Say what became of a call that raised: what Hermes makes of it is a text that begins with `Error`."""
+    error = getattr(error, "original", error)  # Hermes wraps what it lets pass through middleware
+    name = type(error).__name__
+    if isinstance(error, (KeyboardInterrupt, GeneratorExit)) or name == "CancelledError":
+        return by("interrupted")
+    if isinstance(error, TimeoutError):
+        return by("status_timeout", "timeout")
+    return by("error_text", error_type(f"{name}:"))

@@ -7,12 +7,12 @@ from pathlib import Path
 from typing import Any
 
 from . import KIT_VERSION
-from .calls import Call, Caller, CallKey, Calls
+from .calls import Call, Caller, CallKey, Calls, judge_exception
 from .judgement import Judgement
 from .keys import is_name
 from .model_request import ModelRequest, Route
 from .obey import BREAKER_OPEN, HELD_BACK, MOST_LINES, Decision, Obedience
-from .outcome import judge, judge_exception
+from .outcome import judge
 from .reader import Policies
 from .recorder import Recorder
 from .sessions import Sessions

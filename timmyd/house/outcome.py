@@ -136,17 +136,6 @@ def judge(
     return _with_hook(status, verdict)
 
 
-def judge_exception(error: BaseException) -> Judgement:
-    """Say what became of a call that raised: what Hermes makes of it is a text that begins with `Error`."""
-    error = getattr(error, "original", error)  # Hermes wraps what it lets pass through middleware
-    name = type(error).__name__
-    if isinstance(error, (KeyboardInterrupt, GeneratorExit)) or name == "CancelledError":
-        return by("interrupted")
-    if isinstance(error, TimeoutError):
-        return by("status_timeout", "timeout")
-    return by("error_text", error_type(f"{name}:"))
-
-
 def _with_hook(status: str, verdict: Judgement) -> Judgement:
     """Let Hermes' own word count where the text has none: an empty result, a plain text."""
     if status == "error" and verdict.rule in {"plain_text", "no_result", "verdict_cut"}:
