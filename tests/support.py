@@ -13,10 +13,12 @@ import pytest
 from timmyd.core.model import Execution
 from timmyd.core.tasks import TaskTable
 from timmyd.engine.ingest import Ingest
-from timmyd.service.inbox import Inbox, Looks, Place
+from timmyd.service.homes import Place
+from timmyd.service.inbox import Looks
+from timmyd.service.intake import Intake
 from timmyd.service.logs import EventLogger
 from timmyd.service.metrics import Metrics
-from timmyd.service.reading import Reader
+from timmyd.service.outside import Outside
 from timmyd.sources import snapshot
 from timmyd.store.database import PatternDatabase
 
@@ -47,8 +49,8 @@ class Listener(EventLogger):
         return [fields for found, fields in self.events if found == name]
 
 
-class Intake:
-    """Inbox, reader and database over a directory of sessions, without the loop around them."""
+class IntakeRig:
+    """An intake and a database over a directory of sessions, without the loop around them."""
 
     def __init__(
         self,
@@ -72,21 +74,14 @@ class Intake:
 
     def _open(self) -> None:
         root = self.sessions.parent if self.is_home else self.sessions
-        self.inbox = Inbox(
+        self.intake = Intake(
             [Place(root, is_home=self.is_home)],
-            Looks(self.database.file_looks()),
-            largest_bytes=self.largest_bytes,
-            settle_s=0.0,
-        )
-        self.reader = Reader(
             self.database,
             Ingest(tasks=TaskTable.default()),
-            self.inbox,
-            log=self.log,
-            metrics=Metrics("test"),
-            clock=self.clock,
             largest_bytes=self.largest_bytes,
+            outside=Outside(self.log, Metrics("test"), self.clock),
         )
+        self.inbox, self.reader = self.intake.inbox, self.intake.reader
 
     def restart(self) -> None:
         """All objects anew, as after the end of the process."""

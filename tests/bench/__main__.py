@@ -25,12 +25,10 @@ from rich.table import Table
 from tests.bench.bare import bare_pipeline, duckdb_group_by, loads_and_diff, per_record_engine
 from tests.bench.history import MB, History
 from tests.bench.tick import tick
-from timmyd.clock import now
 from timmyd.config import Settings
 from timmyd.engine.ingest import Ingest
-from timmyd.service.inbox import Inbox, Looks, Place
-from timmyd.service.logs import silent
-from timmyd.service.metrics import Metrics
+from timmyd.service.homes import Place
+from timmyd.service.intake import Intake
 from timmyd.service.reading import Reader
 from timmyd.store.database import PatternDatabase
 
@@ -52,14 +50,10 @@ class Rows:
 
 
 def make_reader(home: Path, database: Path) -> Reader:
-    inbox = Inbox([Place(home)], Looks({}), largest_bytes=LARGEST, settle_s=0.0)
-    ingest = Ingest.of(Settings())
-    reader = Reader(
-        PatternDatabase(database), ingest, inbox,
-        log=silent(), metrics=Metrics("bench"), clock=now, largest_bytes=LARGEST,
-    )  # fmt: skip
-    inbox.find_folders()
-    return reader
+    store = PatternDatabase(database)
+    intake = Intake([Place(home)], store, Ingest.of(Settings()), largest_bytes=LARGEST)
+    intake.inbox.find_folders()
+    return intake.reader
 
 
 def take_in(home: Path, database: Path) -> tuple[int, float]:

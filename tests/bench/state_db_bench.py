@@ -18,7 +18,7 @@ from timmyd.clock import now as wall_clock
 from timmyd.core.tasks import TaskTable
 from timmyd.engine.ingest import Ingest
 from timmyd.engine.ingest_rows import RowIngest
-from timmyd.service.inbox import Place
+from timmyd.service.homes import Place
 from timmyd.service.logs import silent
 from timmyd.service.metrics import Metrics
 from timmyd.service.state_dbs import StateDbs

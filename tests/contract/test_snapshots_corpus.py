@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from tests.support import Intake, outcomes, watch_grown
+from tests.support import IntakeRig, outcomes, watch_grown
 from timmyd.sources import snapshot
 
 CORPUS = Path(__file__).parent.parent / "data" / "corpus"
@@ -81,13 +81,13 @@ def shown_ids(versions: Sequence[Version]) -> set[tuple[str, str]]:
 
 
 @pytest.fixture
-def intake(tmp_path: Path) -> Iterator[Intake]:
-    found = Intake(tmp_path, clock=lambda: NOW)
+def intake(tmp_path: Path) -> Iterator[IntakeRig]:
+    found = IntakeRig(tmp_path, clock=lambda: NOW)
     yield found
     found.close()
 
 
-def replay(intake: Intake, versions: Sequence[Version], *, restart: bool = False) -> None:
+def replay(intake: IntakeRig, versions: Sequence[Version], *, restart: bool = False) -> None:
     for version in versions:
         intake.write(version.name, version.data)
         intake.look()
@@ -95,7 +95,7 @@ def replay(intake: Intake, versions: Sequence[Version], *, restart: bool = False
             intake.restart()
 
 
-def check(case: str, intake: Intake) -> None:
+def check(case: str, intake: IntakeRig) -> None:
     found = Counter(outcomes(intake.executions()))
     truth = truth_of(case)
     assert not found - truth, "counted twice, or judged wrongly"
@@ -105,7 +105,7 @@ def check(case: str, intake: Intake) -> None:
 @pytest.mark.parametrize("case", CASES)
 @pytest.mark.parametrize("restart", [False, True], ids=["running on", "restarted between"])
 def test_every_call_that_a_version_shows_is_counted_once_with_its_outcome(
-    case: str, restart: bool, intake: Intake
+    case: str, restart: bool, intake: IntakeRig
 ) -> None:
     versions = versions_of(case)
     replay(intake, versions, restart=restart)
@@ -139,7 +139,7 @@ def test_with_versions_overwritten_unread_none_is_counted_twice_and_none_that_wa
     case: str, tmp_path: Path
 ) -> None:
     for number, chosen in enumerate(subsets(versions_of(case))):
-        intake = Intake(tmp_path / str(number), clock=lambda: NOW, database=":memory:")
+        intake = IntakeRig(tmp_path / str(number), clock=lambda: NOW, database=":memory:")
         replay(intake, chosen, restart=True)
         found = intake.executions()
         ids = shown_ids(chosen)
@@ -216,7 +216,9 @@ REPEATING = [
 
 @pytest.mark.parametrize("case", REPEATING)
 @pytest.mark.parametrize("style", ["counters", "restarting counters", "one for all"])
-def test_ids_that_repeat_by_design_change_no_count(case: str, style: str, intake: Intake) -> None:
+def test_ids_that_repeat_by_design_change_no_count(
+    case: str, style: str, intake: IntakeRig
+) -> None:
     versions = versions_of(case)
     renamed = rewritten(versions, renamer(style))
     for _ in range(2):
@@ -227,7 +229,7 @@ def test_ids_that_repeat_by_design_change_no_count(case: str, style: str, intake
 @pytest.mark.parametrize("case", ["c04_rotate_manual", "b01_branch", "d01_delegate_single"])
 @pytest.mark.parametrize("style", [None, "counters", "restarting counters"])
 def test_a_child_that_is_read_before_its_parent_changes_no_count(
-    case: str, style: str | None, intake: Intake
+    case: str, style: str | None, intake: IntakeRig
 ) -> None:
     versions = versions_of(case)
     if style is not None:
@@ -242,7 +244,7 @@ def test_a_child_that_is_read_before_its_parent_changes_no_count(
 
 @pytest.mark.parametrize("case", CASES)
 def test_a_file_that_goes_back_and_forth_between_its_versions_changes_no_count(
-    case: str, intake: Intake
+    case: str, intake: IntakeRig
 ) -> None:
     versions = versions_of(case)
     replay(intake, versions)
@@ -257,7 +259,7 @@ def test_a_file_that_goes_back_and_forth_between_its_versions_changes_no_count(
     [*((None, case) for case in CASES), *(("counters", case) for case in REPEATING)],
 )
 def test_writes_after_every_message_as_in_older_agents_change_no_count(
-    case: str, style: str | None, intake: Intake
+    case: str, style: str | None, intake: IntakeRig
 ) -> None:
     versions = versions_of(case)
     if style is not None:
@@ -286,7 +288,7 @@ PADDING = "x" * 260_000
     "case", [c for c in CASES if c not in NOT_JUDGED or c == "s23_plugin_block"]
 )
 def test_large_files_of_which_only_the_tail_is_decoded_give_the_same_counts(
-    case: str, intake: Intake, monkeypatch: pytest.MonkeyPatch
+    case: str, intake: IntakeRig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     resumed = watch_grown(monkeypatch)
 

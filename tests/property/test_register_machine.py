@@ -26,7 +26,7 @@ from typing import Any, NamedTuple
 from hypothesis import settings, strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
 
-from tests.support import Intake
+from tests.support import IntakeRig
 from timmyd.house.shape import describe
 
 START = 1_700_000_000.0
@@ -66,7 +66,7 @@ class Agent(RuleBasedStateMachine):
     @initialize(style=st.sampled_from(STYLES), kit=st.booleans())
     def begin(self, style: str, kit: bool) -> None:
         self.base = Path(tempfile.mkdtemp(prefix="timmyd-"))
-        self.intake = Intake(self.base, clock=lambda: NOW, database=":memory:")
+        self.intake = IntakeRig(self.base, clock=lambda: NOW, database=":memory:")
         self.style = style
         self.kit = kit
         self.now = START

@@ -18,7 +18,7 @@ TROUBLE_S = 30
 FAILPOINT = """
 import pathlib, sys, time
 from timmyd.service import loop
-turn = loop.Daemon._turn
+turn = loop.Daemon.turn
 def failing(self):
     here = pathlib.Path("/var/lib/timmyd")
     if (here / "hang").exists():
@@ -31,7 +31,7 @@ def failing(self):
         while True:
             eaten.append(bytes(bytearray(b"x" * 10_000_000)))
     turn(self)
-loop.Daemon._turn = failing
+loop.Daemon.turn = failing
 from timmyd.cli import main
 sys.argv = ["timmyd", "run"]
 main()

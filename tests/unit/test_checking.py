@@ -8,7 +8,7 @@ from timmyd.config import Settings
 from timmyd.engine import IntelligenceEngine
 from timmyd.house.recorder import Recorder
 from timmyd.service import hermes_kit
-from timmyd.service.inbox import Place
+from timmyd.service.homes import Place
 from timmyd.service.lock import StateLock
 from timmyd.service.publisher import Publisher
 from timmyd.store.database import PatternDatabase

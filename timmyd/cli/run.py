@@ -11,17 +11,21 @@ from pathlib import Path
 
 import msgspec
 
+from timmyd import __version__
 from timmyd.cli.output import print_json, say
 from timmyd.cli.where import Context, context, places
 from timmyd.config import Settings
 from timmyd.engine import IntelligenceEngine
 from timmyd.errors import StoreError
-from timmyd.service.inbox import Place
+from timmyd.service.homes import Place
 from timmyd.service.lock import StateLock
 from timmyd.service.logs import EventLogger, configure
-from timmyd.service.loop import Daemon, Summary
+from timmyd.service.loop import Daemon
+from timmyd.service.metrics import Metrics
+from timmyd.service.outside import Outside
 from timmyd.service.privilege import stranger, user_name
 from timmyd.service.systemd import Notifier
+from timmyd.service.ticking import Summary
 from timmyd.store.database import PatternDatabase
 
 _MIGRATION_S = 60.0
@@ -103,7 +107,7 @@ def main(words: Sequence[str]) -> int:
                 where,
                 state=found.state,
                 engine=engine,
-                log=log,
+                outside=Outside(log, Metrics(__version__)),
                 notifier=notifier,
                 reload=reload,
                 policy=None if given.policy is None else given.policy.absolute(),

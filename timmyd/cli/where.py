@@ -11,7 +11,7 @@ from timmyd.config.places import SERVICE_FOLDER, SERVICE_STATE
 from timmyd.engine import IntelligenceEngine
 from timmyd.errors import ConfigError, Problem
 from timmyd.house.keys import is_house
-from timmyd.service.inbox import Place
+from timmyd.service.homes import Place
 from timmyd.service.privilege import become_owner, user_name
 from timmyd.store.database import PatternDatabase
 

@@ -7,7 +7,7 @@ between two days nothing changes. Mounts give no directory events, so events cou
 import os
 from collections.abc import Iterable
 
-from timmyd.service.inbox import PROFILES, Folder, Place
+from timmyd.service.homes import PROFILES, Folder, Place
 
 Look = tuple[tuple[int, ...], ...]
 

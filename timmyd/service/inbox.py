@@ -1,49 +1,29 @@
 """Which files wait to be read. Directory events are hints; the scan and the ledger are the truth."""
 
 import os
-import queue
 import stat
 from collections.abc import Iterable, Iterator, Mapping
 from operator import attrgetter
 from pathlib import Path
 from typing import NamedTuple
 
-from timmyd.clock import monotonic
+from timmyd.clock import Clock, monotonic
 from timmyd.core.model import Source
-from timmyd.service.files import Directory, Entry, judge, open_home
-from timmyd.service.refusal import FileRefusedError, Reason
-from timmyd.sources import TELEMETRY_FOLDER, classify
-
-_SESSIONS = "sessions"
-PROFILES = "profiles"
-"""The folder of a Hermes home in which every profile has a home of its own."""
+from timmyd.service.files import Directory, Entry, judge
+from timmyd.service.hints import Hints
+from timmyd.service.homes import Folder, Place, folders_of
+from timmyd.service.refusal import FileRefusedError
+from timmyd.sources import classify
 
 _FULL_LOOK_EVERY = 10
-_ROOT_HOUSE = "timmy"
 _READ_AT_MOST = 512
 _MASK = (1 << 63) - 1
-
-
-class Place(NamedTuple):
-    """A Hermes home, or a directory of sessions alone, and whose work lies there.
-
-    Attributes:
-        root: The directory; nothing above or beside it is ever opened.
-        house: The house of its sessions; a profile below it is a house of its own.
-        is_home: Sessions lie in `sessions/` and in `profiles/*/sessions/` below.
-        sources: The sources to read there.
-    """
-
-    root: Path
-    house: str = _ROOT_HOUSE
-    is_home: bool = True
-    sources: frozenset[str] = frozenset({"telemetry", "state_db", "snapshot", "session"})
 
 
 class Waiting(NamedTuple):
     """A file to read: where it is, whose it is, and how it looked."""
 
-    folder: "Folder"
+    folder: Folder
     entry: Entry
     source: Source
 
@@ -51,64 +31,6 @@ class Waiting(NamedTuple):
     def path(self) -> bytes:
         """The ledger's key of the file."""
         return self.folder.key(self.entry.name)
-
-
-class Folder:
-    """One directory that is looked at: a sessions directory or its `timmy` subfolder.
-
-    Attributes:
-        path: As the operator would name it.
-        home: The root that session ids are unique within.
-        house: Whose sessions these are.
-        parts: How to get here from the root, component by component.
-    """
-
-    def __init__(self, place: Place, home: Path, house: str, parts: tuple[str, ...]) -> None:
-        self.place = place
-        self.home = home
-        self.house = house
-        self.parts = parts
-        self.path = place.root.joinpath(*parts)
-        self.sub = TELEMETRY_FOLDER if parts[-1:] == (TELEMETRY_FOLDER,) else ""
-        self.opened: Directory | None = None
-        self.refusal: FileRefusedError | None = None
-        self.looked_at_mtime_ns = -1
-        self._prefix = os.fsencode(self.path) + b"/"
-
-    def key(self, name: str) -> bytes:
-        """The ledger's key of a file in here."""
-        return self._prefix + os.fsencode(name)
-
-    def reopen(self) -> bool:
-        """Make `opened` lead to the directory as it is now; True if it is another one than before."""
-        if self.opened is not None and self.opened.is_current():
-            return False
-        before = self.opened
-        self.close()
-        self.looked_at_mtime_ns = -1
-        try:
-            self.opened = _enter(self.place.root, self.parts)
-            self.refusal = None
-        except FileRefusedError as refusal:
-            self.refusal = refusal
-        return self.opened is not None or before is not None
-
-    def close(self) -> None:
-        """Let go of the directory."""
-        if self.opened is not None:
-            self.opened.close()
-            self.opened = None
-
-
-def _enter(root: Path, parts: Iterable[str]) -> Directory:
-    inner = open_home(root)
-    for part in parts:
-        outer = inner
-        try:
-            inner = outer.folder(part)
-        finally:
-            outer.close()
-    return inner
 
 
 class Looks:
@@ -179,6 +101,8 @@ class Inbox:
         *,
         largest_bytes: int,
         settle_s: float,
+        hints: Hints | None = None,
+        steady: Clock = monotonic,
     ) -> None:
         """Look nowhere yet.
 
@@ -187,17 +111,20 @@ class Inbox:
             looks: What was read before.
             largest_bytes: Files above this are refused.
             settle_s: A file is read again at most once in this time.
+            hints: Where they arrive.
+            steady: A clock that never jumps, in seconds.
         """
         self.places = list(places)
         self.looks = looks
         self.folders: dict[Path, Folder] = {}
         self.refused: dict[bytes, FileRefusedError] = {}
-        self.hints: queue.SimpleQueue[bytes | None] = queue.SimpleQueue()
+        self.hints = hints or Hints()
         self.scans = 0
         self._new_refusals: dict[bytes, FileRefusedError] = {}
         self._ignored: set[int] = set()
         self._largest_bytes = largest_bytes
         self._settle_s = settle_s
+        self._steady = steady
         self._live: dict[bytes, Waiting] = {}
         self._backlog: list[_Queued] = []
         self._read_at: dict[bytes, float] = {}
@@ -206,10 +133,8 @@ class Inbox:
     def find_folders(self) -> list[Folder]:
         """Look for directories that appeared, were replaced or went; returns those that changed."""
         for place in self.places:
-            for home, house, parts in _homes(place):
-                for deeper in ((), (TELEMETRY_FOLDER,)):
-                    folder = Folder(place, home, house, (*parts, *deeper))
-                    self.folders.setdefault(folder.path, folder)
+            for folder in folders_of(place):
+                self.folders.setdefault(folder.path, folder)
         return [folder for folder in self.folders.values() if folder.reopen()]
 
     def close(self) -> None:
@@ -283,14 +208,8 @@ class Inbox:
     # --------------------------------------------------------------------- hints
     def take_hints(self, timeout_s: float) -> None:
         """Wait for a hint at most so long, then take all that are there."""
-        try:
-            hint = self.hints.get(timeout=timeout_s) if timeout_s > 0 else self.hints.get_nowait()
-            while True:
-                if hint is not None:
-                    self._hint(hint)
-                hint = self.hints.get_nowait()
-        except queue.Empty:
-            return
+        for hint in self.hints.take(timeout_s):
+            self._hint(hint)
 
     def _hint(self, path: bytes) -> None:
         parent, _, name = os.fsdecode(path).rpartition("/")
@@ -313,7 +232,7 @@ class Inbox:
     # ------------------------------------------------------------------- handing out
     def next(self) -> Waiting | None:
         """The file to read now; None if none is due."""
-        now = monotonic()
+        now = self._steady()
         for path, waiting in self._live.items():
             if now - self._read_at.get(path, 0.0) >= self._settle_s:
                 del self._live[path]
@@ -331,7 +250,7 @@ class Inbox:
             return 0.0
         if not self._live:
             return None
-        now = monotonic()
+        now = self._steady()
         rest = (self._settle_s - (now - self._read_at.get(path, 0.0)) for path in self._live)
         return max(0.0, min(rest))
 
@@ -343,13 +262,13 @@ class Inbox:
         """The file was read, or could not be, as it looked then."""
         path = waiting.path
         self.looks.note(path, waiting.entry)
-        self._read_at[path] = monotonic()
+        self._read_at[path] = self._steady()
         if len(self._read_at) > _READ_AT_MOST:
             self.rest()
 
     def rest(self) -> None:
         """Forget what only a busy time needs: when files were read that have settled since."""
-        limit = monotonic() - self._settle_s
+        limit = self._steady() - self._settle_s
         self._read_at = {path: at for path, at in self._read_at.items() if at > limit}
 
     @property
@@ -374,36 +293,3 @@ def _entry(name: str, status: os.stat_result, directory: Directory, largest_byte
         refusal,
         stat.S_ISDIR(status.st_mode),
     )
-
-
-def _homes(place: Place) -> Iterator[tuple[Path, str, tuple[str, ...]]]:
-    """(home, house, parts to its sessions) of a place and, in a Hermes home, of every profile."""
-    if not place.is_home:
-        yield place.root, place.house, ()
-        return
-    yield place.root, place.house, (_SESSIONS,)
-    try:
-        profiles = _enter(place.root, (PROFILES,))
-    except FileRefusedError:
-        return
-    try:
-        for entry in profiles.scan(largest_bytes=0):
-            if entry.is_directory and entry.refusal in {None, Reason.NOT_REGULAR}:
-                house = house_of_profile(entry.name)
-                if house is not None:
-                    yield (
-                        place.root / PROFILES / entry.name,
-                        house,
-                        (PROFILES, entry.name, _SESSIONS),
-                    )
-    except FileRefusedError:
-        return
-    finally:
-        profiles.close()
-
-
-def house_of_profile(name: str) -> str | None:
-    """The house of a Hermes profile: its name, in the letters that a house may have."""
-    house = name.lower()
-    allowed = all(c.isascii() and (c.isalnum() or c in "_-") for c in house)
-    return house if house and allowed and len(house) <= 32 else None  # noqa: PLR2004 - CONTRACT §1

@@ -4,7 +4,6 @@ import errno
 import os
 from collections.abc import Iterable
 from pathlib import Path
-from queue import SimpleQueue
 
 from watchdog.events import (
     FileClosedEvent,
@@ -16,6 +15,8 @@ from watchdog.events import (
 )
 from watchdog.observers import Observer
 from watchdog.observers.api import BaseObserver, ObservedWatch
+
+from timmyd.service.hints import Hints
 
 _NO_ROOM = frozenset({errno.ENOSPC, errno.EMFILE, errno.ENFILE})
 _EVENTS: list[type[FileSystemEvent]] = [
@@ -30,7 +31,7 @@ _JOIN_S = 2.0
 class _Hinter(FileSystemEventHandler):
     """Posts the path that an event is about; an error here would kill the observer's thread."""
 
-    def __init__(self, hints: "SimpleQueue[bytes | None]") -> None:
+    def __init__(self, hints: Hints) -> None:
         self._hints = hints
 
     def on_any_event(self, event: FileSystemEvent) -> None:
@@ -44,7 +45,7 @@ class _Hinter(FileSystemEventHandler):
 class Watcher:
     """watchdog's observer, supervised: `tend` says what had to be done to keep hints coming."""
 
-    def __init__(self, hints: "SimpleQueue[bytes | None]") -> None:
+    def __init__(self, hints: Hints) -> None:
         self._hinter = _Hinter(hints)
         self._observer: BaseObserver | None = None
         self._watches: dict[Path, ObservedWatch] = {}

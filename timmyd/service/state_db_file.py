@@ -1,14 +1,14 @@
 """One `state.db` of a Hermes home: reached by descriptors, checked for its owner, then read in pieces."""
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from datetime import tzinfo
 from pathlib import Path
 from typing import Final, NamedTuple
 
 from timmyd.errors import SessionError
-from timmyd.service.files import Directory, judge, open_home
-from timmyd.service.inbox import Place, house_of_profile
+from timmyd.service.files import Directory, judge
+from timmyd.service.homes import Place, enter
 from timmyd.service.refusal import FileRefusedError, Reason
 from timmyd.sources import state_db
 from timmyd.sources.state_db import Chunk, Cursor
@@ -16,7 +16,6 @@ from timmyd.sources.state_db_open import HEADER_BYTES, Found, look
 
 FILE_NAME: Final = "state.db"
 
-_PROFILES: Final = "profiles"
 _ANY_SIZE: Final = 1 << 62
 
 
@@ -85,14 +84,7 @@ class StateDb:
             return
         self.close()
         try:
-            inner = open_home(self.place.root)
-            for part in self.parts:
-                outer = inner
-                try:
-                    inner = outer.folder(part)
-                finally:
-                    outer.close()
-            self.directory = inner
+            self.directory = enter(self.place.root, self.parts)
         except FileRefusedError as refusal:
             self.trouble = refusal
 
@@ -180,27 +172,3 @@ def _but(skipped: Mapping[str, int]) -> str:
 def written_at(found: Found) -> float:
     """When a database was last written, Unix seconds."""
     return max(found.file[3], found.wal[3] if found.wal is not None else 0) / 1e9
-
-
-def homes_of(place: Place) -> Iterator[tuple[Path, str, tuple[str, ...]]]:
-    """(home, house, parts from the root) of a home and of every profile in it."""
-    yield place.root, place.house, ()
-    try:
-        root = open_home(place.root)
-    except FileRefusedError:
-        return
-    try:
-        profiles = root.folder(_PROFILES)
-    except FileRefusedError:
-        return
-    finally:
-        root.close()
-    try:
-        for entry in profiles.scan(largest_bytes=0):
-            house = house_of_profile(entry.name)
-            if entry.is_directory and house is not None:
-                yield place.root / _PROFILES / entry.name, house, (_PROFILES, entry.name)
-    except FileRefusedError:
-        return
-    finally:
-        profiles.close()

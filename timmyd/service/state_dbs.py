@@ -11,7 +11,7 @@ from timmyd.clock import Clock, monotonic
 from timmyd.engine.ingest_rows import RowIngest
 from timmyd.engine.intake import Origin
 from timmyd.errors import SessionError
-from timmyd.service.inbox import Place
+from timmyd.service.homes import Place, homes_of
 from timmyd.service.logs import EventLogger, Once
 from timmyd.service.metrics import Metrics
 from timmyd.service.reading import SLICE_S, Progress
@@ -21,7 +21,6 @@ from timmyd.service.state_db_file import (
     Finding,
     StateDb,
     finding_of,
-    homes_of,
     written_at,
 )
 from timmyd.sources.state_db import PASSING, READ_S, Chunk, Cursor

@@ -16,9 +16,10 @@ from timmyd.service import hermes_kit
 from timmyd.service.files import Entry
 from timmyd.service.hermes_kit import KitStatus
 from timmyd.service.hermes_version import numbers
-from timmyd.service.inbox import Folder, Inbox, Looks, Place
+from timmyd.service.homes import Folder, Place, homes_of
+from timmyd.service.inbox import Inbox, Looks
 from timmyd.service.refusal import FileRefusedError
-from timmyd.service.state_db_file import StateDb, homes_of
+from timmyd.service.state_db_file import StateDb
 from timmyd.sources import TELEMETRY_FOLDER, classify
 from timmyd.tools.checking import Finding, fine, note, wrong
 

@@ -10,17 +10,15 @@ from typing import Any, Final
 
 import msgspec
 
-from timmyd import __version__
 from timmyd.config import Settings, database_path
 from timmyd.core.model import AdaptationEvent, iso
 from timmyd.engine import IntelligenceEngine
 from timmyd.engine.ingest import Ingest
 from timmyd.house.circuit import CLOSED
-from timmyd.service.inbox import Inbox, Looks, Place
-from timmyd.service.logs import silent
-from timmyd.service.metrics import Metrics
+from timmyd.service.homes import Place
+from timmyd.service.intake import Intake
+from timmyd.service.outside import nobody_listens
 from timmyd.service.publisher import Publisher
-from timmyd.service.reading import Reader
 from timmyd.store.database import PatternDatabase
 from timmyd.tools.demo_world import BEZALEL, EVERY_S, EZRA, MadeUpHouse
 
@@ -68,20 +66,12 @@ class Demo:
         self.database = PatternDatabase(database_path(folder / "state"), clock=self.clock)
         self.engine = IntelligenceEngine(self.database, settings=self.settings, clock=self.clock)
         self.publisher = Publisher(self.engine, policy)
-        self.inbox = Inbox(
+        self.intake = Intake(
             [Place(folder / name, name) for name in (EZRA, BEZALEL)],
-            Looks(self.database.file_looks()),
-            largest_bytes=self.settings.files.largest_bytes,
-            settle_s=0.0,
-        )
-        self.reader = Reader(
             self.database,
             Ingest.of(self.settings),
-            self.inbox,
-            log=silent(),
-            metrics=Metrics(__version__),
-            clock=self.clock,
             largest_bytes=self.settings.files.largest_bytes,
+            outside=nobody_listens(self.clock),
         )
 
     def clock(self) -> float:
@@ -90,7 +80,7 @@ class Demo:
 
     def close(self) -> None:
         """Let go of the files."""
-        self.inbox.close()
+        self.intake.close()
         self.database.close()
 
     def run(self) -> Iterator[Step]:
@@ -114,10 +104,10 @@ class Demo:
 
     def _work(self) -> list[AdaptationEvent]:
         """What the daemon's loop does between two waits."""
-        self.inbox.find_folders()
-        self.inbox.scan(trusted=False)
-        while self.inbox.backlog:
-            self.reader.read_slice()
+        self.intake.find()
+        self.intake.scan(trusted=False)
+        for _ in self.intake.read_all():
+            pass
         events = self.engine.analyze_and_adapt()
         while self.engine.behind:
             events += self.engine.analyze_and_adapt()

@@ -8,7 +8,7 @@ from typing import Final, NamedTuple
 import msgspec
 
 from timmyd.errors import SessionError
-from timmyd.service.inbox import house_of_profile
+from timmyd.service.homes import house_of_profile
 from timmyd.service.state_db_file import FILE_NAME
 from timmyd.sources import export
 

@@ -15,10 +15,11 @@ from timmyd.engine.ingest_rows import RowIngest
 from timmyd.engine.intake import Origin
 from timmyd.errors import SessionError
 from timmyd.service.files import open_home
-from timmyd.service.inbox import Inbox, Looks, Place
+from timmyd.service.homes import Place
+from timmyd.service.intake import Intake
 from timmyd.service.logs import silent
 from timmyd.service.metrics import Metrics
-from timmyd.service.reading import Reader
+from timmyd.service.outside import Outside
 from timmyd.service.state_db_file import FILE_NAME, StateDb
 from timmyd.service.state_dbs import StateDbs
 from timmyd.sources import TELEMETRY_FOLDER, export
@@ -113,7 +114,7 @@ class Importer:
     # -------------------------------------------------------------------- kinds
     def _home(self, thing: Wanted) -> None:
         place = Place(thing.path, thing.house)
-        self._follow(self._state_dbs([place]), thing)
+        self._follow(self._intake(place).state_dbs, thing)
         self._read(place, thing)
 
     def _folder(self, thing: Wanted) -> None:
@@ -140,14 +141,14 @@ class Importer:
                 file.home_key = self._home_of(batch, first.sessions, file.home_key)
         except SessionError:
             pass  # the same comes again where it is reported
-        dbs = self._state_dbs([])
+        dbs = self._intake().state_dbs
         dbs.add(file)
         self._follow(dbs, thing)
 
-    def _state_dbs(self, places: list[Place]) -> StateDbs:
-        return StateDbs(
-            places, self.database, self.rows,
-            log=silent(), metrics=self._tally, clock=self.clock, settle_s=0.0,
+    def _intake(self, *places: Place) -> Intake:
+        return Intake(
+            places, self.database, self.ingest,
+            largest_bytes=_LARGEST_BYTES, outside=Outside(silent(), self._tally, self.clock),
         )  # fmt: skip
 
     def _follow(self, dbs: StateDbs, thing: Wanted) -> None:
@@ -180,16 +181,8 @@ class Importer:
 
     def _read(self, place: Place, thing: Wanted, *, only: Path | None = None) -> None:
         """Read the files of a folder of sessions, or one of them."""
-        inbox = Inbox(
-            [place],
-            Looks(self.database.file_looks()),
-            largest_bytes=_LARGEST_BYTES,
-            settle_s=0.0,
-        )
-        reader = Reader(
-            self.database, self.ingest, inbox,
-            log=silent(), metrics=self._tally, clock=self.clock, largest_bytes=_LARGEST_BYTES,
-        )  # fmt: skip
+        intake = self._intake(place)
+        inbox, reader = intake.inbox, intake.reader
         inbox.find_folders()
         try:
             if only is None:

@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from timmyd.service.frame import Frame
-from timmyd.service.inbox import Inbox, Looks, Place
+from timmyd.service.homes import Place
+from timmyd.service.inbox import Inbox, Looks
 
 
 class World:

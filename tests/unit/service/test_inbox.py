@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from timmyd.service import inbox as module
-from timmyd.service.inbox import Inbox, Looks, Place, Waiting, house_of_profile
+from timmyd.clock import Clock, monotonic
+from timmyd.service.homes import Place, house_of_profile
+from timmyd.service.inbox import Inbox, Looks, Waiting
 
 LARGEST = 1 << 20
 
@@ -20,9 +21,15 @@ def sessions(tmp_path: Path) -> Path:
     return folder
 
 
-def open_inbox(root: Path, *, settle_s: float = 0.0, is_home: bool = False) -> Inbox:
+def open_inbox(
+    root: Path, *, settle_s: float = 0.0, is_home: bool = False, steady: Clock = monotonic
+) -> Inbox:
     found = Inbox(
-        [Place(root, is_home=is_home)], Looks({}), largest_bytes=LARGEST, settle_s=settle_s
+        [Place(root, is_home=is_home)],
+        Looks({}),
+        largest_bytes=LARGEST,
+        settle_s=settle_s,
+        steady=steady,
     )
     found.find_folders()
     return found
@@ -248,12 +255,9 @@ def test_a_directory_that_is_removed_and_comes_again_is_found_again(
     assert names(inbox) == ["session_1.json"]
 
 
-def test_a_file_that_settles_is_read_again_at_most_once_in_that_time(
-    sessions: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_file_that_settles_is_read_again_at_most_once_in_that_time(sessions: Path) -> None:
     clock = [100.0]
-    monkeypatch.setattr(module, "monotonic", lambda: clock[0])
-    inbox = open_inbox(sessions, settle_s=0.25)
+    inbox = open_inbox(sessions, settle_s=0.25, steady=lambda: clock[0])
     busy, calm = sessions / "session_1.json", sessions / "session_2.json"
     hint(inbox, put(busy, 1.0))
     assert names(inbox) == ["session_1.json"]

@@ -22,6 +22,7 @@ class FailingDisk(RealDisk):
     """Fails at its n-th operation; a write fails after it has written half."""
 
     def __init__(self, fails_at: int | None, *, chunk: int = 3_000) -> None:
+        super().__init__()
         self.operations = 0
         self.failed = False
         self._fails_at = fails_at

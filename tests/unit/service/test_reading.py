@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.support import Intake, watch_grown
+from tests.support import IntakeRig, watch_grown
 from timmyd.engine.ingest import Ingest
 from timmyd.engine.intake import Taken
 from timmyd.errors import StoreError
@@ -17,8 +17,8 @@ RUN = "0123456789abcdef"
 
 
 @pytest.fixture
-def intake(tmp_path: Path) -> Iterator[Intake]:
-    found = Intake(tmp_path, clock=lambda: NOW)
+def intake(tmp_path: Path) -> Iterator[IntakeRig]:
+    found = IntakeRig(tmp_path, clock=lambda: NOW)
     yield found
     found.close()
 
@@ -40,7 +40,7 @@ def line(number: int, **facts: Any) -> bytes:
     return json.dumps(values | facts).encode() + b"\n"
 
 
-def test_a_file_is_taken_once_and_its_growth_is_taken(intake: Intake) -> None:
+def test_a_file_is_taken_once_and_its_growth_is_taken(intake: IntakeRig) -> None:
     intake.write("a.json", plain("a", "terminal"))
     assert intake.look() == 1
     assert intake.look() == 0
@@ -51,7 +51,7 @@ def test_a_file_is_taken_once_and_its_growth_is_taken(intake: Intake) -> None:
     assert (row.state, row.source, row.reason) == ("taken", "session", None)
 
 
-def test_trouble_with_one_file_is_noted_and_costs_no_other(intake: Intake) -> None:
+def test_trouble_with_one_file_is_noted_and_costs_no_other(intake: IntakeRig) -> None:
     intake.write("bad.json", b'{"messages": [')
     intake.write("good.json", plain("g", "terminal"))
     intake.write("other.json", b'{"theme": "dark"}')
@@ -69,7 +69,7 @@ def test_trouble_with_one_file_is_noted_and_costs_no_other(intake: Intake) -> No
     assert len(intake.log.named("file_failed")) == 1
 
 
-def test_the_same_trouble_is_said_once_and_again_after_it_was_over(intake: Intake) -> None:
+def test_the_same_trouble_is_said_once_and_again_after_it_was_over(intake: IntakeRig) -> None:
     for data in (b"{", b"{ ", plain("a", "terminal"), b"{"):
         intake.write("a.json", data)
         intake.look()
@@ -86,7 +86,7 @@ class Stumbles(Ingest):
         return super().take(batch, origin, data, cursor)
 
 
-def test_what_nobody_foresaw_is_that_files_alone(intake: Intake) -> None:
+def test_what_nobody_foresaw_is_that_files_alone(intake: IntakeRig) -> None:
     intake.reader.ingest = Stumbles(tasks=intake.reader.ingest.describe.tasks)
     for name in ("one", "odd", "two"):
         intake.write(f"{name}.json", plain(name, "terminal"))
@@ -100,7 +100,7 @@ def test_what_nobody_foresaw_is_that_files_alone(intake: Intake) -> None:
 
 
 def test_files_wait_again_if_the_database_refuses(
-    intake: Intake, monkeypatch: pytest.MonkeyPatch
+    intake: IntakeRig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     intake.write("a.json", plain("a", "terminal"))
     intake.write("b.json", plain("b", "terminal"))
@@ -120,7 +120,7 @@ def test_files_wait_again_if_the_database_refuses(
     assert intake.reader.read_slice().executions == 2
 
 
-def test_a_slice_that_is_over_ends_after_the_file_it_is_at(intake: Intake) -> None:
+def test_a_slice_that_is_over_ends_after_the_file_it_is_at(intake: IntakeRig) -> None:
     for number in range(3):
         intake.write(f"{number}.json", plain(str(number), "terminal"))
     intake.inbox.find_folders()
@@ -129,7 +129,7 @@ def test_a_slice_that_is_over_ends_after_the_file_it_is_at(intake: Intake) -> No
     assert [intake.reader.read_slice(slice_s=0.0).files for _ in range(4)] == [1, 1, 1, 0]
 
 
-def test_telemetry_is_read_from_where_it_was_left_also_after_a_restart(intake: Intake) -> None:
+def test_telemetry_is_read_from_where_it_was_left_also_after_a_restart(intake: IntakeRig) -> None:
     intake.write("timmy/s1.jsonl", header() + line(1) + line(2)[:20])
     assert intake.look() == 1
     intake.restart()
@@ -140,7 +140,7 @@ def test_telemetry_is_read_from_where_it_was_left_also_after_a_restart(intake: I
 
 
 def test_a_telemetry_file_that_another_took_the_place_of_is_read_from_its_start(
-    intake: Intake,
+    intake: IntakeRig,
 ) -> None:
     intake.write("timmy/s1.jsonl", header() + line(1))
     intake.look()
@@ -151,7 +151,7 @@ def test_a_telemetry_file_that_another_took_the_place_of_is_read_from_its_start(
     assert intake.look() == 2
 
 
-def test_a_run_across_files_counts_each_of_its_lines_once(intake: Intake) -> None:
+def test_a_run_across_files_counts_each_of_its_lines_once(intake: IntakeRig) -> None:
     intake.write("timmy/s1.jsonl", header() + line(1) + line(2))
     intake.write("timmy/s1.1.jsonl", header() + line(2) + line(3))
 
@@ -159,7 +159,7 @@ def test_a_run_across_files_counts_each_of_its_lines_once(intake: Intake) -> Non
     assert intake.database.counters()["duplicates"] == 1
 
 
-def test_lines_that_could_not_be_used_are_said_by_code_and_number(intake: Intake) -> None:
+def test_lines_that_could_not_be_used_are_said_by_code_and_number(intake: IntakeRig) -> None:
     intake.write("timmy/s1.jsonl", header() + b"{\n" + line(1, outcome="fine") + b"[\n" + line(2))
 
     assert intake.look() == 1
@@ -172,7 +172,7 @@ def test_lines_that_could_not_be_used_are_said_by_code_and_number(intake: Intake
     )
 
 
-def test_of_a_newer_telemetry_nothing_is_used(intake: Intake) -> None:
+def test_of_a_newer_telemetry_nothing_is_used(intake: IntakeRig) -> None:
     newer = header().replace(b"telemetry/1", b"telemetry/2")
     intake.write("timmy/s1.jsonl", header() + line(1) + newer)
 
@@ -194,7 +194,7 @@ NO_NAMES = [
 
 
 @pytest.mark.parametrize("name", NO_NAMES)
-def test_a_name_that_is_no_name_is_stored_as_unnamed(intake: Intake, name: str) -> None:
+def test_a_name_that_is_no_name_is_stored_as_unnamed(intake: IntakeRig, name: str) -> None:
     intake.write("a.json", plain("a", name or " ", model=name or " "))
     intake.write("timmy/s1.jsonl", header() + line(1, tool=name or " ", model=name or " "))
 
@@ -203,7 +203,7 @@ def test_a_name_that_is_no_name_is_stored_as_unnamed(intake: Intake, name: str) 
     assert {(e.tool, e.model) for e in intake.executions()} == {("unnamed", "unnamed")}
 
 
-def test_names_as_tools_and_models_have_them_are_stored_as_they_are(intake: Intake) -> None:
+def test_names_as_tools_and_models_have_them_are_stored_as_they_are(intake: IntakeRig) -> None:
     intake.write("a.json", plain("a", "mcp__fs.read:x/y-1", model="org/hermes3:8b@q4+x"))
 
     intake.look()
@@ -239,7 +239,7 @@ def grown(monkeypatch: pytest.MonkeyPatch) -> list[int]:
 
 
 def test_of_a_large_file_that_grew_only_the_end_is_decoded(
-    intake: Intake, grown: list[int]
+    intake: IntakeRig, grown: list[int]
 ) -> None:
     counts = []
     for calls in (3, 4, 6, 7):
@@ -260,7 +260,7 @@ def test_of_a_large_file_that_grew_only_the_end_is_decoded(
     ids=["its settled part changed", "it went back", "its head is long"],
 )
 def test_what_cannot_be_proven_piece_by_piece_is_read_whole(
-    intake: Intake, grown: list[int], data: bytes, new: int, ends: list[int]
+    intake: IntakeRig, grown: list[int], data: bytes, new: int, ends: list[int]
 ) -> None:
     for calls in (3, 4):
         intake.write("session_s.json", large(calls))
@@ -273,7 +273,7 @@ def test_what_cannot_be_proven_piece_by_piece_is_read_whole(
 
 
 def test_a_large_file_that_is_cut_off_is_noted_and_read_on_when_it_is_whole(
-    intake: Intake, grown: list[int]
+    intake: IntakeRig, grown: list[int]
 ) -> None:
     for calls in (3, 4):
         intake.write("session_s.json", large(calls))

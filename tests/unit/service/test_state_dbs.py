@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from tests.contract.state_db_corpus import CORPUS, NOW, ROWS, counts, truth
-from timmyd.service.inbox import Place
+from timmyd.service.homes import Place
 from timmyd.service.logs import captured
 from timmyd.service.metrics import Metrics
 from timmyd.service.state_dbs import StateDbs

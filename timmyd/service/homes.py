@@ -1,0 +1,131 @@
+"""Where Hermes homes, their profiles and their sessions lie, reached component by component."""
+
+import os
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Final, NamedTuple
+
+from timmyd.service.files import Directory, open_home
+from timmyd.service.refusal import FileRefusedError
+from timmyd.sources import TELEMETRY_FOLDER
+
+PROFILES: Final = "profiles"
+"""The folder of a Hermes home in which every profile has a home of its own."""
+
+_SESSIONS: Final = "sessions"
+_ROOT_HOUSE: Final = "timmy"
+_HOUSE_MOST: Final = 32
+
+
+class Place(NamedTuple):
+    """A Hermes home, or a directory of sessions alone, and whose work lies there.
+
+    Attributes:
+        root: The directory; nothing above or beside it is ever opened.
+        house: The house of its sessions; a profile below it is a house of its own.
+        is_home: Sessions lie in `sessions/` and in `profiles/*/sessions/` below.
+        sources: The sources to read there.
+    """
+
+    root: Path
+    house: str = _ROOT_HOUSE
+    is_home: bool = True
+    sources: frozenset[str] = frozenset({"telemetry", "state_db", "snapshot", "session"})
+
+
+class Folder:
+    """One directory that is looked at: a sessions directory or its `timmy` subfolder.
+
+    Attributes:
+        path: As the operator would name it.
+        home: The root that session ids are unique within.
+        house: Whose sessions these are.
+        parts: How to get here from the root, component by component.
+    """
+
+    def __init__(self, place: Place, home: Path, house: str, parts: tuple[str, ...]) -> None:
+        self.place = place
+        self.home = home
+        self.house = house
+        self.parts = parts
+        self.path = place.root.joinpath(*parts)
+        self.sub = TELEMETRY_FOLDER if parts[-1:] == (TELEMETRY_FOLDER,) else ""
+        self.opened: Directory | None = None
+        self.refusal: FileRefusedError | None = None
+        self.looked_at_mtime_ns = -1
+        self._prefix = os.fsencode(self.path) + b"/"
+
+    def key(self, name: str) -> bytes:
+        """The ledger's key of a file in here."""
+        return self._prefix + os.fsencode(name)
+
+    def reopen(self) -> bool:
+        """Make `opened` lead to the directory as it is now; True if it is another one than before."""
+        if self.opened is not None and self.opened.is_current():
+            return False
+        before = self.opened
+        self.close()
+        self.looked_at_mtime_ns = -1
+        try:
+            self.opened = enter(self.place.root, self.parts)
+            self.refusal = None
+        except FileRefusedError as refusal:
+            self.refusal = refusal
+        return self.opened is not None or before is not None
+
+    def close(self) -> None:
+        """Let go of the directory."""
+        if self.opened is not None:
+            self.opened.close()
+            self.opened = None
+
+
+def enter(root: Path, parts: Iterable[str]) -> Directory:
+    """Open a directory below a root, never through a link.
+
+    Raises:
+        FileRefusedError: It is not there, or not what it should be.
+    """
+    inner = open_home(root)
+    for part in parts:
+        outer = inner
+        try:
+            inner = outer.folder(part)
+        finally:
+            outer.close()
+    return inner
+
+
+def homes_of(place: Place) -> Iterator[tuple[Path, str, tuple[str, ...]]]:
+    """(home, house, parts from the root) of a place and, in a Hermes home, of every profile."""
+    yield place.root, place.house, ()
+    if not place.is_home:
+        return
+    try:
+        profiles = enter(place.root, (PROFILES,))
+    except FileRefusedError:
+        return
+    try:
+        for entry in profiles.scan(largest_bytes=0):
+            house = house_of_profile(entry.name)
+            if entry.is_directory and house is not None:
+                yield place.root / PROFILES / entry.name, house, (PROFILES, entry.name)
+    except FileRefusedError:
+        return
+    finally:
+        profiles.close()
+
+
+def folders_of(place: Place) -> Iterator[Folder]:
+    """Every directory of a place in which session files may lie, opened by none."""
+    for home, house, parts in homes_of(place):
+        sessions = (*parts, _SESSIONS) if place.is_home else parts
+        yield Folder(place, home, house, sessions)
+        yield Folder(place, home, house, (*sessions, TELEMETRY_FOLDER))
+
+
+def house_of_profile(name: str) -> str | None:
+    """The house of a Hermes profile: its name, in the letters that a house may have."""
+    house = name.lower()
+    allowed = all(c.isascii() and (c.isalnum() or c in "_-") for c in house)
+    return house if house and allowed and len(house) <= _HOUSE_MOST else None

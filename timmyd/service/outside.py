@@ -1,0 +1,29 @@
+"""What every part of the daemon is given of the world outside it: who is told, who counts, what time it is."""
+
+from typing import NamedTuple
+
+from timmyd import __version__
+from timmyd.clock import Clock, monotonic, now as wall_clock
+from timmyd.service.logs import EventLogger, silent
+from timmyd.service.metrics import Metrics
+
+
+class Outside(NamedTuple):
+    """The world outside.
+
+    Attributes:
+        log: Told what happens.
+        metrics: Counts the same.
+        clock: The time of what is recorded, Unix seconds.
+        steady: A clock that never jumps, in seconds; for deadlines.
+    """
+
+    log: EventLogger
+    metrics: Metrics
+    clock: Clock = wall_clock
+    steady: Clock = monotonic
+
+
+def nobody_listens(clock: Clock = wall_clock) -> Outside:
+    """An outside in which nothing is heard."""
+    return Outside(silent(), Metrics(__version__), clock)
