@@ -35,11 +35,13 @@ class Disk(Protocol):
 
 
 class RealDisk:
-    """The operating system's own."""
+    """The operating system's own.
 
-    def __init__(self, *, mode: int = READABLE_BY_ALL) -> None:
-        """The file is to have this mode."""
-        self._mode = mode
+    Attributes:
+        mode: Of the file that is put in place.
+    """
+
+    mode = READABLE_BY_ALL
 
     def create(self, path: Path) -> int:
         """See `Disk`."""
@@ -53,7 +55,7 @@ class RealDisk:
 
     def sync(self, fd: int) -> None:
         """See `Disk`."""
-        os.fchmod(fd, self._mode)
+        os.fchmod(fd, self.mode)
         os.fsync(fd)
 
     def replace(self, source: Path, target: Path) -> None:
