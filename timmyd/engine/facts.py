@@ -11,8 +11,8 @@ from timmyd.core.counting.identity import hash_text
 from timmyd.core.model import Call, Facts
 from timmyd.core.tasks import TaskTable
 from timmyd.house.outcome import PLAIN, Judgement, Marks, judge
-from timmyd.house.shape import describe, shape as shape_of
-from timmyd.sources.messages import as_json
+from timmyd.house.shape import MALFORMED, describe, shape as shape_of, signature as signature_of
+from timmyd.sources.messages import as_json, is_bushy
 
 UNNAMED = "unnamed"
 """Stands for a tool or a model whose name is not made like one."""
@@ -63,8 +63,11 @@ def describe_fast(tool: str, arguments: str) -> tuple[str, str]:
     """Signature and shape of a call; the same as `house.shape.describe`, by a faster decoder where it can.
 
     Flat objects of texts, whole numbers and truth values have one canonical form, whoever writes it;
-    what else there is (fractions, nesting, broken text) takes the house kit's own way.
+    what else there is (fractions, nesting, broken text) takes the house kit's own way. What would
+    fill the memory counts as no JSON.
     """
+    if is_bushy(arguments):
+        return signature_of(arguments.encode("utf-8", "surrogatepass")), MALFORMED
     try:
         value = _flat.decode(arguments)
         return sha256(_canonical(value)).hexdigest()[:16], shape_of(tool, value)

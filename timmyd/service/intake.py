@@ -116,7 +116,7 @@ class Intake:
 
     def read_all(self, slice_s: float = SLICE_S) -> Iterator[Progress]:
         """Read until nothing waits, batch by batch, databases first: they show most at once."""
-        while (progress := self.state_dbs.look(slice_s)).files:
+        while (progress := self.state_dbs.look(slice_s, patient=True)).files:
             yield progress
         while self.inbox.backlog:
             yield self.reader.read_slice(slice_s=slice_s)

@@ -13,10 +13,14 @@ from timmyd.service.refusal import FileRefusedError, Reason
 from timmyd.sources import state_db
 from timmyd.sources.state_db import Chunk, Cursor
 from timmyd.sources.state_db_open import HEADER_BYTES, Found, look
+from timmyd.store.batch import FileRow
 
 FILE_NAME: Final = "state.db"
 
 _ANY_SIZE: Final = 1 << 62
+_MASK: Final = (1 << 63) - 1
+_BESIDE: Final = ("-wal", "-shm", "-journal")
+"""What SQLite opens as well; it would wait for ever on a FIFO of such a name."""
 
 
 class Finding(NamedTuple):
@@ -50,6 +54,8 @@ class StateDb:
         read_as: How it lay there when it was last read to the end.
         seen: The same, once it is sure that no write of that moment was missed.
         more: It was not read to its end yet.
+        failures: How often in a row it could not be read.
+        rows_most: The most rows of the next piece while one that cannot be taken in is looked for.
         skipped: Elements that could not be used since the start, by reason.
     """
 
@@ -73,6 +79,8 @@ class StateDb:
         self.retry_at = 0.0
         self.changed_at = 0.0
         self.trouble: SessionError | None = None
+        self.failures = 0
+        self.rows_most: int | None = None
         self.schema: int | None = None
         self.is_newer = False
         self.highest_id = 0
@@ -104,7 +112,7 @@ class StateDb:
         if directory is None:
             raise self._refusal(Reason.VANISHED)
         try:
-            for name in (self.name, f"{self.name}-wal", f"{self.name}-shm"):
+            for name in (self.name, *(self.name + end for end in _BESIDE)):
                 try:
                     status = os.stat(name, dir_fd=directory.fd, follow_symlinks=False)
                 except FileNotFoundError:
@@ -171,4 +179,20 @@ def _but(skipped: Mapping[str, int]) -> str:
 
 def written_at(found: Found) -> float:
     """When a database was last written, Unix seconds."""
-    return max(found.file[3], found.wal[3] if found.wal is not None else 0) / 1e9
+    return max(0, found.file[3], found.wal[3] if found.wal is not None else 0) / 1e9
+
+
+def ledger_row(file: StateDb, found: Found | None, now: float, cursor: bytes | None) -> FileRow:
+    """What the ledger says of a database at `now`, Unix seconds; its owner can set any time and size."""
+    device, inode, size, mtime_ns = (0, 0, 0, 0) if found is None else found.file
+    return FileRow(
+        path=file.key,
+        house=file.house,
+        source="state_db",
+        dev=device & _MASK,
+        ino=inode & _MASK,
+        size=size & _MASK,
+        mtime_ns=mtime_ns & _MASK,
+        read_at=now,
+        cursor=cursor,
+    )

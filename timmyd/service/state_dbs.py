@@ -1,6 +1,6 @@
 """Follows the `state.db` of every Hermes home and profile: a cheap look, then a bounded piece of what is new."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Final
@@ -8,9 +8,9 @@ from typing import Final
 import msgspec
 
 from timmyd.clock import Clock, monotonic
-from timmyd.engine.ingest_rows import RowIngest
+from timmyd.engine.ingest_rows import RowIngest, TakenRows
 from timmyd.engine.intake import Origin
-from timmyd.errors import SessionError
+from timmyd.errors import SessionError, StoreError
 from timmyd.service.homes import Place, homes_of
 from timmyd.service.logs import EventLogger, Once
 from timmyd.service.metrics import Metrics
@@ -21,11 +21,12 @@ from timmyd.service.state_db_file import (
     Finding,
     StateDb,
     finding_of,
+    ledger_row,
     written_at,
 )
+from timmyd.service.waits import growing_s
 from timmyd.sources.state_db import PASSING, READ_S, Chunk, Cursor
 from timmyd.sources.state_db_open import Found
-from timmyd.store.batch import FileRow
 from timmyd.store.database import PatternDatabase
 
 POLL_S: Final = 0.5
@@ -36,8 +37,10 @@ _LIVELY_S: Final = 300.0
 _RESTING_S: Final = 1800.0
 _ABSENT_S: Final = 1.5
 """Between looks for a database that is not there, or has not changed for long."""
-_RETRY_S: Final = 1.0
+_RETRY_S: Final = 0.5
+_RETRY_MOST_S: Final = 60.0
 _RETRY_FAILED_S: Final = 30.0
+_RETRY_FAILED_MOST_S: Final = 3600.0
 _CLOCK_GRAIN_S: Final = 0.05
 _FIRST_ROWS: Final = 500
 _LEAST_ROWS: Final = 50
@@ -119,19 +122,24 @@ class StateDbs:
             file.close()
 
     # ------------------------------------------------------------------ reading
-    def look(self, slice_s: float = SLICE_S) -> Progress:
+    def look(self, slice_s: float = SLICE_S, *, patient: bool = False) -> Progress:
         """Look at the databases that are due, and read a piece of the first one that has news.
+
+        Args:
+            slice_s: How long it may take, in seconds.
+            patient: Go on for longer where some gave nothing; for who has nothing else to do.
 
         Raises:
             StoreError: Nothing of the piece stands; it will be read again.
         """
-        now = monotonic()
+        now = began = monotonic()
         for file in sorted(self.files.values(), key=lambda file: (file.more, file.due_at)):
             if file.due_at > now or file.directory is None:
                 continue
             if file.more or self._has_news(file, now):
                 step = self._read(file, now, slice_s)
-                if step.files:
+                now = monotonic()
+                if step.files or (now >= began + slice_s and not patient):
                     return step
         return _NOTHING
 
@@ -147,7 +155,8 @@ class StateDbs:
 
     def _has_news(self, file: StateDb, now: float) -> bool:
         missing = file.trouble is not None and file.trouble.code == Reason.VANISHED.value
-        file.due_at = now + (_ABSENT_S if missing else self._interval_s(file, now))
+        again_s = growing_s(_RETRY_S, _RETRY_MOST_S, file.failures)
+        file.due_at = now + max(again_s, _ABSENT_S if missing else self._interval_s(file, now))
         try:
             if file.trouble is not None and not missing and now >= file.retry_at:
                 return True  # a permission that was given changes nothing that can be seen
@@ -165,34 +174,23 @@ class StateDbs:
         return _ABSENT_S if rests else 2 * POLL_S
 
     def _read(self, file: StateDb, now: float, slice_s: float) -> Progress:
+        most = file.rows_most or self._slice_rows
         try:
             chunk, found = file.read(
-                read_s=min(READ_S, slice_s), rows=self._slice_rows, zone=self.ingest.ingest.zone
+                read_s=min(READ_S, slice_s), rows=most, zone=self.ingest.ingest.zone
             )
         except SessionError as error:
             return self._failed(file, now, error)
         began = self.clock()
-        origin = Origin(
-            home=file.home_key,
-            house=file.house,
-            source="state_db",
-            name=file.name,
-            written_at=written_at(found),
-            now=began,
-        )
-        with self.database.batch() as batch:
-            taken = self.ingest.take(
-                batch, origin, chunk.rows, chunk.sessions, times_tell=chunk.schema.each_call
-            )
-            batch.save_file(_ledger_row(file, found, began, _encode(chunk.cursor)))
-            batch.count("duplicates", taken.duplicates)
-            batch.count("source.state_db", taken.executions)
-            batch.skip(taken.skipped)
-        self.metrics.counted(batch.counted)
+        try:
+            taken = self._take(file, chunk, found, began)
+        except StoreError:
+            raise
+        except Exception as error:  # noqa: BLE001 - hostile input: one file must not stop the work on all others
+            self._take_apart(file, chunk, found, error)
+            return Progress(1, 0, 0)
         self.too_old += taken.skipped.get("too_old", 0)
-        for reason, n in taken.skipped.items():
-            self.metrics.rejected(reason, count=n)
-            file.skipped[reason] = file.skipped.get(reason, 0) + n
+        self._skipped(file, {**taken.skipped, "too_large": chunk.skipped})
         self._was_read(file, chunk, found, now)
         self._adjust(monotonic() - now, slice_s)
         self.metrics.file("state_db", "taken")
@@ -208,6 +206,49 @@ class StateDbs:
                 amended=taken.amended,
             )
         return Progress(1, taken.executions, taken.amended)
+
+    def _take(self, file: StateDb, chunk: Chunk, found: Found, now: float) -> TakenRows:
+        origin = Origin(
+            home=file.home_key,
+            house=file.house,
+            source="state_db",
+            name=file.name,
+            written_at=written_at(found),
+            now=now,
+        )
+        with self.database.batch() as batch:
+            taken = self.ingest.take(
+                batch, origin, chunk.rows, chunk.sessions, times_tell=chunk.schema.each_call
+            )
+            batch.save_file(ledger_row(file, found, now, _encode(chunk.cursor)))
+            batch.count("duplicates", taken.duplicates)
+            batch.count("source.state_db", taken.executions)
+            batch.skip({**taken.skipped, "too_large": chunk.skipped})
+        self.metrics.counted(batch.counted)
+        return taken
+
+    def _take_apart(self, file: StateDb, chunk: Chunk, found: Found, error: Exception) -> None:
+        """A row raised what nobody foresaw: take smaller pieces, and in the end leave it out alone."""
+        file.more = True
+        if len(chunk.rows) > 1:
+            file.rows_most = len(chunk.rows) // 2
+            return
+        file.rows_most = 1
+        file.cursor = chunk.cursor
+        with self.database.batch() as batch:
+            batch.save_file(ledger_row(file, found, self.clock(), _encode(chunk.cursor)))
+            batch.skip({"unforeseen": 1})
+        self._skipped(file, {"unforeseen": 1})
+        if self.once.first(file.key, "unforeseen"):
+            self._say_failed(
+                file, "unforeseen", f"row {chunk.cursor.last_id}", f"raised {type(error).__name__}"
+            )
+
+    def _skipped(self, file: StateDb, skipped: Mapping[str, int]) -> None:
+        for reason, n in skipped.items():
+            if n:
+                self.metrics.rejected(reason, count=n)
+                file.skipped[reason] = file.skipped.get(reason, 0) + n
 
     def _adjust(self, took_s: float, slice_s: float) -> None:
         """Let the next slice take about as long as it should, reading and recording together."""
@@ -227,18 +268,26 @@ class StateDbs:
         pause_s = self._settle_s if settled else max(self._settle_s, _CLOCK_GRAIN_S)
         file.due_at = now if chunk.more else now + pause_s
         file.changed_at = now
-        file.trouble = None
+        file.trouble, file.failures = None, 0
+        file.rows_most = (
+            (file.rows_most and min(2 * file.rows_most, _MOST_ROWS)) if chunk.more else None
+        )
         file.schema, file.is_newer = chunk.schema.version, chunk.schema.is_newer
         file.highest_id = chunk.highest_id
         self.once.forget(file.key)
 
     def _failed(self, file: StateDb, now: float, error: SessionError) -> Progress:
+        """Try again after growing waits, sooner where the file changes."""
         file.trouble = error
-        file.due_at = now + _RETRY_S
+        file.failures += 1
+        cost_s = monotonic() - now
+        file.due_at = now + growing_s(_RETRY_S, _RETRY_MOST_S, file.failures, cost_s=cost_s)
         if error.code in PASSING:
             return _NOTHING
         file.more = False
-        file.retry_at = now + _RETRY_FAILED_S
+        file.retry_at = now + growing_s(
+            _RETRY_FAILED_S, _RETRY_FAILED_MOST_S, file.failures, cost_s=cost_s
+        )
         try:
             file.seen = found = file.look()
         except FileRefusedError:
@@ -250,7 +299,7 @@ class StateDbs:
     def _note(self, file: StateDb, found: Found | None, error: SessionError) -> None:
         """Write into the ledger why a database cannot be read; how far it was read before stands."""
         cursor = None if file.cursor is None else _encode(file.cursor)
-        row = _ledger_row(file, found, self.clock(), cursor)
+        row = ledger_row(file, found, self.clock(), cursor)
         ignored = error.code in _IGNORED
         row.state = "ignored" if ignored else "failed"
         row.reason, row.place, row.detail = error.code, error.place, error.detail
@@ -260,15 +309,18 @@ class StateDbs:
         self.metrics.file("state_db", row.state)
         if not ignored:
             self.metrics.rejected(error.code)
-            self.log.event(
-                "file_failed",
-                house=file.house,
-                source="state_db",
-                file=str(file.path),
-                reason=error.code,
-                place=error.place,
-                detail=error.detail,
-            )
+            self._say_failed(file, error.code, error.place, error.detail)
+
+    def _say_failed(self, file: StateDb, reason: str, place: str, detail: str) -> None:
+        self.log.event(
+            "file_failed",
+            house=file.house,
+            source="state_db",
+            file=str(file.path),
+            reason=reason,
+            place=place,
+            detail=detail,
+        )
 
     # ------------------------------------------------------------------ telling
     def findings(self) -> list[Finding]:
@@ -283,18 +335,3 @@ def _is_written_at(found: Found, now: float) -> bool:
     """
     looks = [found.file] if found.wal is None else [found.file, found.wal]
     return any(abs(now - look[3] / 1e9) <= _CLOCK_GRAIN_S for look in looks)
-
-
-def _ledger_row(file: StateDb, found: Found | None, now: float, cursor: bytes | None) -> FileRow:
-    device, inode, size, mtime_ns = (0, 0, 0, 0) if found is None else found.file
-    return FileRow(
-        path=file.key,
-        house=file.house,
-        source="state_db",
-        dev=device,
-        ino=inode,
-        size=size,
-        mtime_ns=mtime_ns,
-        read_at=now,
-        cursor=cursor,
-    )

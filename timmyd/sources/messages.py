@@ -15,6 +15,9 @@ _BRIDGE = "tool_call"
 _CALL = "call_"
 _ITEM = "fc_"
 _WIDEST_ID = 256
+_BUSHY_FROM = 200_000
+_MOST_BRACKETS = 300_000
+_MOST_COMMAS = 1_000_000
 
 
 class Function(msgspec.Struct, gc=False):
@@ -73,6 +76,15 @@ def as_json(value: Any) -> str:
         return ""
 
 
+def is_bushy(value: str | bytes) -> bool:
+    """Whether JSON of this text could fill a hundred times its size of memory, as no agent's does."""
+    if len(value) < _BUSHY_FROM:
+        return False
+    one, two, comma = ("{", "[", ",") if isinstance(value, str) else (b"{", b"[", b",")
+    brackets = value.count(one) + value.count(two)  # type: ignore[arg-type]
+    return brackets > _MOST_BRACKETS or value.count(comma) > _MOST_COMMAS  # type: ignore[arg-type]
+
+
 def ids_of(*values: Any) -> tuple[str, ...]:
     """All ids by which a call may be met, the first one its own.
 
@@ -109,6 +121,8 @@ def to_call(request: ToolCall) -> Call | None:
 
 
 def _crossed(tool: str, arguments: str) -> tuple[str, str]:
+    if is_bushy(arguments):
+        return tool, arguments
     try:
         value = json.loads(arguments)
         name, inner = value["name"], value["arguments"]

@@ -7,9 +7,9 @@ reading from the first row once more.
 """
 
 import sqlite3
-from contextlib import suppress
+from collections.abc import Sequence
 from datetime import tzinfo
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import msgspec
 
@@ -25,17 +25,17 @@ from timmyd.sources.state_db_open import (
     options_for,
 )
 from timmyd.sources.state_db_rows import Row, SessionRow, to_row, to_session
-from timmyd.sources.state_db_schema import Schema, probe
-from timmyd.sources.times import moment
+from timmyd.sources.state_db_schema import GIST_BYTES, LONGEST_CONTENT, Schema, is_table, probe
 
 READ_S: Final = 0.05
-"""How long one read may hold the database, in seconds."""
+"""After how long a read gives what it has, in seconds."""
+
+LONGEST_S: Final = 1.0
+"""When SQLite is stopped wherever it is, in seconds: no honest statement here takes a tenth of it."""
 
 PASSING: Final = frozenset({"locked", "busy", "replaced"})
 """Codes of what passes by itself."""
 
-_OPS_BETWEEN_LOOKS: Final = 2_000
-_FETCH: Final = 64
 _CHUNK_ROWS: Final = 4_000
 _CHUNK_CHARACTERS: Final = 8_000_000
 _LONGEST_CHAIN: Final = 1_000
@@ -47,7 +47,7 @@ class Cursor(msgspec.Struct, kw_only=True):
     Attributes:
         last_id: Messages up to this id were read.
         last_at: Time of that message.
-        last_session: Hash of its session id.
+        last_session: Hash of its session id; 0 where that message was left out.
         device: Of the file, with `inode`.
         restarts: How often reading began again because the ids or the file had changed.
     """
@@ -71,6 +71,7 @@ class Chunk(NamedTuple):
         schema: What the database has.
         restarted: Why reading began again at the first row; None if it did not.
         highest_id: The highest id that there is.
+        skipped: How many messages were too large to be read.
     """
 
     rows: list[Row]
@@ -80,6 +81,7 @@ class Chunk(NamedTuple):
     schema: Schema
     restarted: str | None
     highest_id: int
+    skipped: int = 0
 
 
 def read(
@@ -91,6 +93,7 @@ def read(
     read_s: float = READ_S,
     largest_rows: int = _CHUNK_ROWS,
     zone: tzinfo | None = None,
+    longest_s: float = LONGEST_S,
 ) -> Chunk:
     """Read the next piece of a database.
 
@@ -99,20 +102,25 @@ def read(
         header: The first `HEADER_BYTES` of the file.
         found: How it lay there when it was checked.
         cursor: Where the last piece ended, None to begin.
-        read_s: The time that the database may be held.
+        read_s: After how long the piece ends with what there is.
         largest_rows: The most rows of a piece.
         zone: In which times without one are meant; None for the machine's own.
+        longest_s: When every statement is stopped.
 
     Raises:
         SessionError: `locked` and `busy` pass by themselves; `replaced` is another file by now;
-            anything else stays until the file changes.
+            `too_slow`: there was nothing in the longest time; anything else stays until the file
+            changes.
     """
+    began = monotonic()
     try:
-        options = options_for(header, found)
-        with guarded(), opened(path, found, options, read_s) as connection:
-            chunk = _read(connection, found, cursor or Cursor(), read_s, largest_rows, zone)
+        with guarded():
+            options = options_for(header, found)
+            with opened(path, found, options, began + longest_s) as connection:
+                reading = _Reading(connection, probe(connection), zone, began + read_s)
+                chunk = reading.run(found, cursor or Cursor(), largest_rows)
     except SessionError as error:
-        if error.code not in PASSING and _has_changed(path, found):
+        if error.code not in {*PASSING, "too_slow"} and _has_changed(path, found):
             raise SessionError("busy", "file", "it changed while it was read") from error
         raise
     if found.is_closed and maybe_stat(path + "-wal") != found.wal:
@@ -127,136 +135,163 @@ def _has_changed(path: str, found: Found) -> bool:
         return True
 
 
-def _read(
-    connection: sqlite3.Connection,
-    found: Found,
-    cursor: Cursor,
-    read_s: float,
-    largest_rows: int,
-    zone: tzinfo | None,
-) -> Chunk:
-    end = monotonic() + read_s
-    schema = probe(connection)
-    highest = connection.execute("SELECT max(id) FROM messages").fetchone()[0] or 0
-    restarted = _restart(connection, cursor, int(highest), zone)
-    after = 0 if restarted else cursor.last_id
-    connection.set_progress_handler(_Watch(end), _OPS_BETWEEN_LOOKS)
-    rows, more = _rows(connection, schema, after, end, largest_rows, zone)
-    connection.set_progress_handler(None, 0)
-    sessions: dict[str, SessionRow] = {}
-    for row in rows:
-        _fetch_session(connection, schema, row.session_id, sessions, zone)
-    cursor = Cursor(
-        last_id=after,
-        last_at=None if restarted else cursor.last_at,
-        last_session=0 if restarted else cursor.last_session,
-        device=found.file[0],
-        inode=found.file[1],
-        restarts=cursor.restarts + (restarted is not None),
-    )
-    if rows:
-        cursor.last_id, cursor.last_at = rows[-1].id, rows[-1].at
-        cursor.last_session = hash_text(rows[-1].session_id)
-    return Chunk(rows, sessions, cursor, more, schema, restarted, int(highest))
+class _Piece(msgspec.Struct):
+    """Rows, and how far they reach: beyond the last of them where one had to be left out."""
+
+    rows: list[Row]
+    last_id: int
+    more: bool = True
+    skipped: int = 0
 
 
-class _Watch:
-    """Asks SQLite to stop once the time is over, but never before it gave something."""
+class _Reading:
+    """One look into one state of a database; `end` is when it gives what it has."""
 
-    def __init__(self, end: float) -> None:
+    def __init__(
+        self, connection: sqlite3.Connection, schema: Schema, zone: tzinfo | None, end: float
+    ) -> None:
+        self.connection = connection
+        self.schema = schema
+        self.zone = zone
         self.end = end
+        self.sessions: dict[str, SessionRow] = {}
 
-    def __call__(self) -> int:
-        return int(monotonic() >= self.end)
-
-
-def _rows(
-    connection: sqlite3.Connection,
-    schema: Schema,
-    after: int,
-    end: float,
-    largest: int,
-    zone: tzinfo | None,
-) -> tuple[list[Row], bool]:
-    rows: list[Row] = []
-    characters = 0
-    try:
-        result = connection.execute(schema.rows, (after, largest))
-        while values := result.fetchmany(_FETCH):
-            for value in values:
-                rows.append(to_row(dict(zip(schema.columns, value, strict=True)), zone))
-                content = value[-1]
-                characters += len(content) if isinstance(content, (str, bytes)) else 0
-            if len(rows) >= largest:
-                return rows, True
-            if monotonic() >= end or characters >= _CHUNK_CHARACTERS:
-                return rows, True
-    except sqlite3.OperationalError as error:
-        if getattr(error, "sqlite_errorcode", 0) != sqlite3.SQLITE_INTERRUPT or not rows:
-            raise
-        return rows, True
-    return rows, False
-
-
-def _restart(
-    connection: sqlite3.Connection, cursor: Cursor, highest: int, zone: tzinfo | None
-) -> str | None:
-    """Why the rows must be read from the first one again: this is not what was read before.
-
-    Deleted rows, and a file that was vacuumed or moved, do not matter: `AUTOINCREMENT` gives no
-    id twice. Reading again is safe, every call is known by what is remembered of it; so in doubt.
-    """
-    if cursor.last_id == 0:
-        return None
-    sequence = highest
-    with suppress(sqlite3.OperationalError):
-        row = connection.execute(
-            "SELECT seq FROM sqlite_sequence WHERE name = 'messages'"
-        ).fetchone()
-        sequence = max(highest, row[0] if row and isinstance(row[0], int) else 0)
-    if sequence < cursor.last_id:
-        return "ids_went_back"
-    row = connection.execute(
-        "SELECT session_id, timestamp FROM messages WHERE id = ?", (cursor.last_id,)
-    ).fetchone()
-    if row is None:
-        return None
-    same = moment(row[1], zone) == cursor.last_at and hash_text(str(row[0])) == cursor.last_session
-    return None if same else "other_rows"
-
-
-def _fetch_session(
-    connection: sqlite3.Connection,
-    schema: Schema,
-    session_id: str,
-    into: dict[str, SessionRow],
-    zone: tzinfo | None,
-) -> None:
-    for _ in range(_LONGEST_CHAIN):
-        if session_id in into:
-            return
-        values = connection.execute(schema.session, (session_id,)).fetchone()
-        if values is None:
-            into[session_id] = SessionRow(session_id)
-            return
-        session = to_session(
-            dict(zip(schema.session_columns, values, strict=True)),
-            _usage(connection, schema, session_id),
-            zone,
+    def run(self, found: Found, cursor: Cursor, largest_rows: int) -> Chunk:
+        highest = int(self._one("SELECT max(id) FROM messages")[0] or 0)
+        restarted = self._restart(cursor, highest)
+        after = 0 if restarted else cursor.last_id
+        piece = self._rows(after, largest_rows)
+        self._fetch_sessions(piece)
+        result = Cursor(
+            last_id=after,
+            last_at=None if restarted else cursor.last_at,
+            last_session=0 if restarted else cursor.last_session,
+            device=found.file[0],
+            inode=found.file[1],
+            restarts=cursor.restarts + (restarted is not None),
         )
-        into[session_id] = session
-        if session.parent is None:
-            return
-        session_id = session.parent
+        if piece.last_id > after:
+            last = piece.rows[-1] if piece.rows else None
+            left_out = last is None or last.id != piece.last_id
+            result.last_id = piece.last_id
+            result.last_at = None if last is None or left_out else last.at
+            result.last_session = 0 if last is None or left_out else hash_text(last.session_id)
+        return Chunk(
+            piece.rows, self.sessions, result, piece.more, self.schema, restarted, highest,
+            piece.skipped,
+        )  # fmt: skip
+
+    def _one(self, statement: str, *values: object) -> Any:
+        return self.connection.execute(statement, values).fetchone()
+
+    # --------------------------------------------------------------------- rows
+    def _rows(self, after: int, largest: int) -> _Piece:
+        piece = _Piece([], after)
+        size = 0
+        try:
+            for values in self.connection.execute(self.schema.rows, (after, largest)):
+                self._add(piece, values)
+                size += sum(len(value) for value in values if isinstance(value, (str, bytes)))
+                if size >= _CHUNK_CHARACTERS or monotonic() >= self.end:
+                    return piece
+        except sqlite3.Error as error:
+            if not (piece.rows and _code(error) == sqlite3.SQLITE_INTERRUPT):
+                if _code(error) != sqlite3.SQLITE_TOOBIG:
+                    raise
+                self._add_in_parts(piece)
+            return piece
+        piece.more = len(piece.rows) >= largest
+        return piece
+
+    def _add(self, piece: _Piece, values: Sequence[object]) -> None:
+        row = to_row(dict(zip(self.schema.columns, values, strict=True)), self.zone)
+        piece.rows.append(row)
+        piece.last_id = row.id
+
+    def _add_in_parts(self, piece: _Piece) -> None:
+        """The row after the last one has a value that is not held at once: cut it, else leave it out."""
+        row_id, is_tool, is_user = self._one(
+            "SELECT id, role = 'tool', role = 'user' FROM messages WHERE id > ? ORDER BY id LIMIT 1",
+            piece.last_id,
+        )
+        try:
+            values = self._one(self.schema.rows_in_parts, row_id - 1, 1)
+            if is_tool or is_user:
+                with self.connection.blobopen(
+                    "messages", "content", row_id, readonly=True
+                ) as content:
+                    most = LONGEST_CONTENT if is_tool else GIST_BYTES
+                    values = (*values[:-1], content.read(most))
+            self._add(piece, values)
+        except sqlite3.DataError:
+            piece.skipped += 1
+        piece.last_id = row_id
+
+    def _restart(self, cursor: Cursor, highest: int) -> str | None:
+        """Why the rows must be read from the first one again: this is not what was read before.
+
+        Deleted rows, and a file that was vacuumed or moved, do not matter: `AUTOINCREMENT` gives no
+        id twice. Reading again is safe, every call is known by what is remembered of it; so in doubt.
+        """
+        if cursor.last_id == 0:
+            return None
+        sequence = highest
+        if is_table(self.connection, "sqlite_sequence"):
+            row = self._one("SELECT seq FROM sqlite_sequence WHERE name = 'messages'")
+            sequence = max(highest, row[0] if row and isinstance(row[0], int) else 0)
+        if sequence < cursor.last_id:
+            return "ids_went_back"
+        if cursor.last_session == 0:
+            return None
+        values = self._one(self.schema.rows_in_parts, cursor.last_id - 1, 1)
+        if values is None or values[0] != cursor.last_id:
+            return None
+        row = to_row(dict(zip(self.schema.columns, values, strict=True)), self.zone)
+        same = row.at == cursor.last_at and hash_text(row.session_id) == cursor.last_session
+        return None if same else "other_rows"
+
+    # ----------------------------------------------------------------- sessions
+    def _fetch_sessions(self, piece: _Piece) -> None:
+        """Look the sessions of rows up; where the time is over, only rows with a known one stay."""
+        try:
+            for row in piece.rows:
+                self._fetch_session(row.session_id)
+        except sqlite3.OperationalError as error:
+            known = next(
+                (n for n, row in enumerate(piece.rows) if row.session_id not in self.sessions), 0
+            )
+            if _code(error) != sqlite3.SQLITE_INTERRUPT or not known:
+                raise
+            del piece.rows[known:]
+            piece.last_id, piece.more, piece.skipped = piece.rows[-1].id, True, 0
+
+    def _fetch_session(self, session_id: str) -> None:
+        for _ in range(_LONGEST_CHAIN):
+            if session_id in self.sessions:
+                return
+            values = self._one(self.schema.session, session_id)
+            if values is None:
+                self.sessions[session_id] = SessionRow(session_id)
+                return
+            session = to_session(
+                dict(zip(self.schema.session_columns, values, strict=True)),
+                self._usage(session_id),
+                self.zone,
+            )
+            self.sessions[session_id] = session
+            if session.parent is None:
+                return
+            session_id = session.parent
+
+    def _usage(self, session_id: str) -> tuple[tuple[str, float, float], ...]:
+        if self.schema.usage is None:
+            return ()
+        return tuple(
+            (model, first, last)
+            for model, first, last in self.connection.execute(self.schema.usage, (session_id,))
+            if isinstance(model, str) and isinstance(first, float) and isinstance(last, float)
+        )
 
 
-def _usage(
-    connection: sqlite3.Connection, schema: Schema, session_id: str
-) -> tuple[tuple[str, float, float], ...]:
-    if schema.usage is None:
-        return ()
-    return tuple(
-        (model, first, last)
-        for model, first, last in connection.execute(schema.usage, (session_id,))
-        if isinstance(model, str) and isinstance(first, float) and isinstance(last, float)
-    )
+def _code(error: sqlite3.Error) -> int:
+    return int(getattr(error, "sqlite_errorcode", 0)) & 0xFF

@@ -9,6 +9,9 @@ that it does not find, and `immutable=1` does not see a `-wal`:
 | WAL mode, `-wal` and `-shm` | `mode=ro&readonly_shm=1` |
 | WAL mode, `-wal` alone | not at all: only its owner can mend it |
 | rollback journal | `mode=ro` |
+
+Whose file it is may have written anything into it. So a connection lives under limits from before its
+first statement to its end: of time, by SQLite's progress handler; of what it parses and holds.
 """
 
 import os
@@ -16,11 +19,37 @@ import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from struct import Struct
 from typing import Final, NamedTuple
 
+from timmyd.clock import monotonic
 from timmyd.errors import SessionError
 
 HEADER_BYTES: Final = 100
+
+LARGEST_VALUE_BYTES: Final = 16 << 20
+"""The largest value that SQLite may hold in memory; a row with a larger one is read in parts."""
+
+_LARGEST_WAL_BYTES: Final = 512 << 20
+"""Hermes' own stays at 4 MiB. One without a valid index is gone through whole, and nothing stops that."""
+
+_LIMITS: Final = {
+    sqlite3.SQLITE_LIMIT_LENGTH: LARGEST_VALUE_BYTES,
+    sqlite3.SQLITE_LIMIT_SQL_LENGTH: 100_000,
+    sqlite3.SQLITE_LIMIT_COLUMN: 1_000,
+    sqlite3.SQLITE_LIMIT_EXPR_DEPTH: 200,
+    sqlite3.SQLITE_LIMIT_COMPOUND_SELECT: 50,
+    sqlite3.SQLITE_LIMIT_ATTACHED: 0,
+    sqlite3.SQLITE_LIMIT_TRIGGER_DEPTH: 1,
+    sqlite3.SQLITE_LIMIT_WORKER_THREADS: 0,
+}
+_OPS_BETWEEN_LOOKS: Final = 1_000
+_INDEX_HEADER: Final = Struct("=12I")
+_INDEX_VERSION: Final = 3_007_000
+_LOCKED_S: Final = 0.025
+"""How long to wait for a lock. A writer in WAL mode holds up nobody."""
+
+_PRAGMAS: Final = ("query_only = ON", "trusted_schema = OFF", "mmap_size = 0")
 
 _MAGIC: Final = b"SQLite format 3\0"
 _WAL_MODE: Final = 2
@@ -81,13 +110,16 @@ def options_for(header: bytes, found: Found) -> str:
     """The URI parameters to open a database with.
 
     Raises:
-        SessionError: `empty`, `not_sqlite`, `torn`, or `needs_agent`: it must not be opened.
+        SessionError: `empty`, `not_sqlite`, `torn`, `too_large` or `needs_agent`: it must not be
+            opened.
     """
     if found.file[2] == 0:
         raise SessionError("empty", "byte 0", "expected a database, found an empty file")
     if not header.startswith(_MAGIC):
         raise SessionError("not_sqlite", "byte 0", "expected an SQLite database, found no such")
     _refuse_torn(header, found)
+    if found.wal is not None and found.wal[2] > _LARGEST_WAL_BYTES:
+        raise SessionError("too_large", "-wal", f"is larger than {_LARGEST_WAL_BYTES >> 20} MiB")
     if _WAL_MODE not in {header[18], header[19]}:
         return "mode=ro"
     if found.is_closed:
@@ -102,10 +134,16 @@ def options_for(header: bytes, found: Found) -> str:
 
 
 @contextmanager
-def opened(path: str, found: Found, options: str, read_s: float) -> Iterator[sqlite3.Connection]:
+def opened(path: str, found: Found, options: str, end: float) -> Iterator[sqlite3.Connection]:
     """A connection that sees one state of the database; what SQLite opened is proven to be `found`.
 
     SQLite opens by path, so that a swap can only be noticed, not prevented.
+
+    Args:
+        path: Absolute.
+        found: How it lay there when it was checked.
+        options: What `options_for` said.
+        end: When every statement is stopped, of the monotonic clock.
 
     Raises:
         SessionError: `replaced`: it opened another file; `busy`: its agent has ended meanwhile.
@@ -115,22 +153,52 @@ def opened(path: str, found: Found, options: str, read_s: float) -> Iterator[sql
     if not found.is_closed and not (maybe_stat(f"{path}-wal") and maybe_stat(f"{path}-shm")):
         # SQLite would make them again, whatever the options say
         raise SessionError("busy", "file", "its agent ended just now")
+    if "readonly_shm" in options and not _is_index(f"{path}-shm"):
+        # SQLite would try it a hundred times, for ten seconds, and nothing stops that
+        raise SessionError("busy", "-shm", "expected an index of its -wal, found none yet")
     connection = sqlite3.connect(
-        uri, uri=True, timeout=read_s / 2, isolation_level=None, check_same_thread=False
+        uri, uri=True, timeout=_LOCKED_S, isolation_level=None, check_same_thread=False
     )
     try:
+        connection.set_progress_handler(lambda: monotonic() >= end, _OPS_BETWEEN_LOOKS)
         connection.text_factory = _lenient
-        connection.execute("PRAGMA query_only = ON")
-        connection.execute("PRAGMA mmap_size = 0")
+        for limit, value in _LIMITS.items():
+            connection.setlimit(limit, value)
+        for pragma in _PRAGMAS:
+            connection.execute(f"PRAGMA {pragma}")
         connection.execute("BEGIN")
         connection.execute("PRAGMA schema_version").fetchone()
         if found.file[:2] not in {
             identity for fd, identity in _own_files().items() if before.get(fd) != identity
         }:
             raise SessionError("replaced", "file", "was replaced between look and open")
+        connection.execute("PRAGMA cache_size = -2000")  # the file itself may ask for any size
         yield connection
     finally:
         connection.close()
+
+
+def _is_index(path: str) -> bool:
+    """Whether a `-shm` begins with a header that SQLite would use: two equal copies with a right sum."""
+    try:
+        fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    except OSError:
+        return False
+    try:
+        copies = os.pread(fd, 2 * _INDEX_HEADER.size, 0)
+    except OSError:
+        return False
+    finally:
+        os.close(fd)
+    first = copies[: _INDEX_HEADER.size]
+    if len(first) < _INDEX_HEADER.size or copies != 2 * first:
+        return False
+    *words, want_1, want_2 = _INDEX_HEADER.unpack(first)
+    sum_1 = sum_2 = 0
+    for even, odd in zip(words[::2], words[1::2], strict=True):
+        sum_1 = (sum_1 + even + sum_2) & 0xFFFFFFFF
+        sum_2 = (sum_2 + odd + sum_1) & 0xFFFFFFFF
+    return (sum_1, sum_2) == (want_1, want_2) and words[0] == _INDEX_VERSION and first[12] != 0
 
 
 def _lenient(data: bytes) -> str:
@@ -149,26 +217,35 @@ def _own_files() -> dict[int, tuple[int, int]]:
 
 @contextmanager
 def guarded() -> Iterator[None]:
-    """Turn what SQLite raises into a `SessionError` with a stable code."""
+    """Turn whatever reading a hostile file raises into a `SessionError` with a stable code.
+
+    Not SQLite's errors alone: its messages quote the file, so that Python may fail to decode them.
+    """
     try:
         yield
+    except SessionError:
+        raise
     except sqlite3.Error as error:
-        code = getattr(error, "sqlite_errorcode", 0) & 0xFF
-        if code in {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}:
-            raise SessionError("locked", "file", "another program holds it") from error
-        if code == sqlite3.SQLITE_NOTADB:
-            raise SessionError(
-                "not_sqlite", "file", "is no SQLite database, or encrypted"
-            ) from error
-        if code == sqlite3.SQLITE_CORRUPT:
-            raise SessionError("damaged", "file", "SQLite calls it malformed") from error
-        if code == sqlite3.SQLITE_INTERRUPT:
-            raise SessionError("busy", "file", "it could not be read in time") from error
-        if code in {sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_IOERR}:
-            raise SessionError(
-                "unreadable", "file", f"SQLite cannot read it ({_name(error)})"
-            ) from error
-        raise SessionError("damaged", "file", f"SQLite cannot use it ({_name(error)})") from error
+        raise _error_of(error) from error
+    except Exception as error:
+        detail = f"reading it raised {type(error).__name__}"
+        raise SessionError("damaged", "file", detail) from error
+
+
+def _error_of(error: sqlite3.Error) -> SessionError:
+    code = getattr(error, "sqlite_errorcode", 0) & 0xFF
+    match code:
+        case sqlite3.SQLITE_BUSY | sqlite3.SQLITE_LOCKED:
+            return SessionError("locked", "file", "another program holds it")
+        case sqlite3.SQLITE_NOTADB:
+            return SessionError("not_sqlite", "file", "is no SQLite database, or encrypted")
+        case sqlite3.SQLITE_CORRUPT:
+            return SessionError("damaged", "file", "SQLite calls it malformed")
+        case sqlite3.SQLITE_INTERRUPT:
+            return SessionError("too_slow", "file", "it could not be read in time")
+        case sqlite3.SQLITE_CANTOPEN | sqlite3.SQLITE_READONLY | sqlite3.SQLITE_IOERR:
+            return SessionError("unreadable", "file", f"SQLite cannot read it ({_name(error)})")
+    return SessionError("damaged", "file", f"SQLite cannot use it ({_name(error)})")
 
 
 def _name(error: sqlite3.Error) -> str:

@@ -9,7 +9,7 @@ import msgspec
 
 from timmyd.core.model import Call
 from timmyd.sources.decoding import usable_requests
-from timmyd.sources.messages import ToolCall, ids_of, text, to_call
+from timmyd.sources.messages import ToolCall, ids_of, is_bushy, text, to_call
 from timmyd.sources.times import moment
 
 _ENCODED: Final = "\0json:"
@@ -161,6 +161,8 @@ def decode_calls(value: Any) -> tuple[list[Call] | None, int]:
     """The requests of an assistant's message, from JSON text or a decoded list; and how many are none."""
     if not value:
         return None, 0
+    if isinstance(value, (str, bytes)) and is_bushy(value):
+        return None, 1
     bad = 0
     try:
         requests = _calls.decode(value) if isinstance(value, (str, bytes)) else None

@@ -13,8 +13,12 @@ NEWEST_KNOWN: Final = 31
 LONGEST_CONTENT: Final = 1_000_000
 """Bytes of a result that are read; Hermes itself cuts results far below that."""
 
-_GIST_BYTES: Final = 512
+GIST_BYTES: Final = 512
 """Bytes of a user's message that are read, to know a conversation that is written again."""
+
+_LONGEST: Final[dict[str, int | None]] = {"id": None, "tool_calls": None, "model_config": 100_000}
+_LONGEST_TEXT: Final = 1_000
+"""Characters of ids, names and times that are read."""
 
 _MUST: Final = {
     "messages": ("id", "session_id", "role", "tool_calls", "tool_call_id", "timestamp"),
@@ -30,6 +34,9 @@ _SESSION_MAY: Final = (
     "source",
 )
 _USAGE_MUST: Final = ("session_id", "model", "first_seen", "last_seen")
+_MODELS_MOST: Final = 100
+_NO_TABLE: Final = "no such table"
+_NO_VALUE: Final = ("no such column", "no such rowid")
 
 
 class Schema(msgspec.Struct, frozen=True):
@@ -40,6 +47,7 @@ class Schema(msgspec.Struct, frozen=True):
         cookie: SQLite's own counter of schema changes.
         columns: The columns that `rows` gives, in order.
         rows: Messages with a greater id, in order; parameters: id, limit.
+        rows_in_parts: The same without contents, for rows that are too large to hold.
         session_columns: The columns that `session` gives, in order.
         session: One session; parameter: its id.
         usage: The models of one session, None where that is not recorded.
@@ -50,6 +58,7 @@ class Schema(msgspec.Struct, frozen=True):
     cookie: int
     columns: tuple[str, ...]
     rows: str
+    rows_in_parts: str
     session_columns: tuple[str, ...]
     session: str
     usage: str | None
@@ -62,73 +71,118 @@ class Schema(msgspec.Struct, frozen=True):
 
 
 def probe(connection: sqlite3.Connection) -> Schema:
-    """Find out what a database has.
+    """Find out what a database has. Only real tables count: a view can be a program without an end.
 
     Raises:
         SessionError: `empty`: no table at all; `foreign`: it is not Hermes'; `unknown_schema`: it
-            lacks a column that nothing can replace.
+            lacks a column that nothing can replace, or something else stands in a table's place.
     """
-    tables = {row[0] for row in connection.execute("SELECT name FROM sqlite_master")}
-    if not tables:
+    if connection.execute("SELECT 1 FROM sqlite_master LIMIT 1").fetchone() is None:
         raise SessionError("empty", "tables", "expected Hermes' tables, found none yet")
-    missing = [table for table in _MUST if table not in tables]
-    if missing:
-        raise SessionError(
-            "foreign", "tables", f"expected Hermes' tables, found no `{missing[0]}` among them"
-        )
     has = {table: _columns(connection, table) for table in _MUST}
-    for table, columns in _MUST.items():
-        lacking = [column for column in columns if column not in has[table]]
-        if lacking:
+    for table, found in has.items():
+        if found is None:
+            raise SessionError(
+                "foreign", "tables", f"expected Hermes' tables, found no `{table}` among them"
+            )
+        if lacking := [column for column in _MUST[table] if column not in found]:
             raise SessionError(
                 "unknown_schema", table, f"expected a column `{lacking[0]}`, found none"
             )
-    messages, sessions = has["messages"], has["sessions"]
+    messages, sessions = has["messages"] or {}, has["sessions"] or {}
+    if not messages["id"]:
+        raise SessionError(
+            "unknown_schema", "messages.id", "expected INTEGER PRIMARY KEY, found another column"
+        )
     may = tuple(column for column in _MESSAGE_MAY if column in messages)
     columns = (*_MUST["messages"], *may, "content")
-    content = "NULL"
-    if "content" in messages:
-        # as a BLOB: substr() of a TEXT ends at its first NUL, with which Hermes marks a list
-        content = (
-            f"CASE role WHEN 'tool' THEN substr(CAST(content AS BLOB), 1, {LONGEST_CONTENT})"
-            f" WHEN 'user' THEN substr(CAST(content AS BLOB), 1, {_GIST_BYTES}) END"
-        )
     session_columns = ("id", *(column for column in _SESSION_MAY if column in sessions))
     return Schema(
-        version=_version(connection, tables),
+        version=_version(connection),
         cookie=int(connection.execute("PRAGMA schema_version").fetchone()[0]),
         columns=columns,
-        rows=f"SELECT {', '.join(columns[:-1])}, {content} FROM messages"  # noqa: S608 - constants
-        " WHERE id > ? ORDER BY id LIMIT ?",
+        rows=_rows(columns[:-1], has_content="content" in messages),
+        rows_in_parts=_rows(columns[:-1], has_content=False),
         session_columns=session_columns,
-        session=f"SELECT {', '.join(session_columns)} FROM sessions WHERE id = ?",  # noqa: S608 - constants
-        usage=_usage(connection, tables),
+        session=f"SELECT {_cut(session_columns)} FROM sessions WHERE id = ?",  # noqa: S608 - constants
+        usage=_usage(connection),
         each_call="active" in messages,
     )
 
 
-def _columns(connection: sqlite3.Connection, table: str) -> frozenset[str]:
-    return frozenset(row[1] for row in connection.execute(f"PRAGMA table_info({table})"))
+def _rows(columns: tuple[str, ...], *, has_content: bool) -> str:
+    content = "NULL"
+    if has_content:
+        # as a BLOB: substr() of a TEXT ends at its first NUL, with which Hermes marks a list
+        content = (
+            f"CASE role WHEN 'tool' THEN substr(CAST(content AS BLOB), 1, {LONGEST_CONTENT})"
+            f" WHEN 'user' THEN substr(CAST(content AS BLOB), 1, {GIST_BYTES}) END"
+        )
+    return (
+        f"SELECT {_cut(columns)}, {content} FROM messages"  # noqa: S608 - constants
+        " WHERE id > ? ORDER BY id LIMIT ?"
+    )
 
 
-def _version(connection: sqlite3.Connection, tables: set[str]) -> int | None:
-    if "schema_version" not in tables:
-        return None
+def _cut(columns: tuple[str, ...]) -> str:
+    """The columns, texts in them no longer than anything honest is."""
+    longest = {column: _LONGEST.get(column, _LONGEST_TEXT) for column in columns}
+    return ", ".join(
+        column
+        if most is None
+        else f"iif(typeof({column}) IN ('text', 'blob'), substr({column}, 1, {most}), {column})"
+        for column, most in longest.items()
+    )
+
+
+def is_table(connection: sqlite3.Connection, table: str) -> bool:
+    """Whether this is a real table with rowids; False if there is none.
+
+    Raises:
+        SessionError: `unknown_schema`: a view, a virtual table or another thing has its name.
+    """
     try:
-        row = connection.execute("SELECT max(version) FROM schema_version").fetchone()
-    except sqlite3.OperationalError:
+        # opening a value looks the table up, but compiles nothing; the rowid need not be there
+        with connection.blobopen(table, "", -(1 << 63), readonly=True):
+            return True
+    except sqlite3.OperationalError as error:
+        if getattr(error, "sqlite_errorcode", 0) != sqlite3.SQLITE_ERROR:
+            raise
+        words = str(error)
+    if words.startswith(_NO_TABLE):
+        return False
+    if words.startswith(_NO_VALUE):
+        return True
+    raise SessionError("unknown_schema", table, "expected a table, found another thing of its name")
+
+
+def _columns(connection: sqlite3.Connection, table: str) -> dict[str, bool] | None:
+    """The stored columns of a table, and whether each is its INTEGER PRIMARY KEY; None: no table."""
+    if not is_table(connection, table):
         return None
+    found = connection.execute(f"PRAGMA table_xinfo({table})").fetchall()
+    keys = sum(bool(key) for *_, key, _hidden in found)
+    return {
+        name: keys == 1 and key == 1 and kind.upper() == "INTEGER"
+        for _, name, kind, _not_null, _default, key, hidden in found
+        if not hidden  # a generated column is a program, too
+    }
+
+
+def _version(connection: sqlite3.Connection) -> int | None:
+    columns = _columns(connection, "schema_version")
+    if columns is None or "version" not in columns:
+        return None
+    row = connection.execute("SELECT max(version) FROM schema_version").fetchone()
     return row[0] if isinstance(row[0], int) else None
 
 
-def _usage(connection: sqlite3.Connection, tables: set[str]) -> str | None:
-    if "session_model_usage" not in tables:
-        return None
+def _usage(connection: sqlite3.Connection) -> str | None:
     columns = _columns(connection, "session_model_usage")
-    if any(column not in columns for column in _USAGE_MUST):
+    if columns is None or any(column not in columns for column in _USAGE_MUST):
         return None
     main = " AND task = ''" if "task" in columns else ""
     return (
-        "SELECT model, min(first_seen), max(last_seen) FROM session_model_usage"  # noqa: S608 - constants
-        f" WHERE session_id = ?{main} GROUP BY model ORDER BY 2"
+        "SELECT substr(model, 1, 200), min(first_seen), max(last_seen) FROM session_model_usage"  # noqa: S608 - constants
+        f" WHERE session_id = ?{main} GROUP BY model ORDER BY 2 LIMIT {_MODELS_MOST}"
     )

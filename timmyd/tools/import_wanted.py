@@ -9,6 +9,7 @@ import msgspec
 
 from timmyd.errors import SessionError
 from timmyd.service.homes import house_of_profile
+from timmyd.service.plain import open_plain
 from timmyd.service.state_db_file import FILE_NAME
 from timmyd.sources import export
 
@@ -106,7 +107,7 @@ def recognise(path: Path, house: str | None = None) -> Wanted:
         if path.is_dir():
             kind = "home" if _is_home(path) else "sessions"
             return Wanted(path, kind, whose, sum(_sizes(path, kind)))
-        with path.open("rb") as file:
+        with open_plain(path) as file:
             head = file.readline(export.LONGEST_LINE)
         size = path.stat().st_size
     except OSError as error:

@@ -5,6 +5,7 @@ from collections import ChainMap
 from collections.abc import Callable, Iterable
 from itertools import islice
 from pathlib import Path
+from threading import Event
 from typing import Final
 
 from timmyd import __version__
@@ -44,6 +45,8 @@ _LARGEST_BYTES: Final = 256 * 1024 * 1024
 _LARGEST_EXPORT_BYTES: Final = 16 * 1024 * 1024 * 1024
 _EXPORTED_A_BATCH: Final = 64
 _FIRST_ROWS: Final = 200
+_TRIES: Final = 4
+_RETRY_MOST_S: Final = 4.0
 
 
 class _Tally(Metrics):
@@ -157,7 +160,7 @@ class Importer:
         before = self._done
         try:
             while True:
-                step = dbs.look(SLICE_S)
+                step = dbs.look(SLICE_S, patient=True)
                 if step.files:
                     self._count("state_db", step.executions, step.amended)
                     shares = (
@@ -166,7 +169,9 @@ class Importer:
                         if file.cursor is not None
                     )
                     self._say(thing.path, min(thing.size_bytes, int(sum(shares))))
-                elif not dbs.backlog:
+                elif any(_is_worth_waiting(file) for file in dbs.files.values()):
+                    Event().wait(min(dbs.due_in_s() or 0.0, _RETRY_MOST_S))
+                else:
                     break
             for finding in dbs.findings():
                 if finding.code not in {"ok", "newer_schema", "reading"} and (
@@ -278,6 +283,10 @@ class Importer:
         left = None if not done else max(0.0, took * (self._total - done) / done)
         executions = self.report.executions
         self._tell(Progress(path, done, self._total, executions, executions / took, left))
+
+
+def _is_worth_waiting(file: StateDb) -> bool:
+    return file.more and file.directory is not None and file.failures < _TRIES
 
 
 def import_paths(
