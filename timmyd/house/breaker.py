@@ -7,7 +7,7 @@ what a house opened by its own count stays with it.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from typing import Any, NamedTuple
 
@@ -79,6 +79,8 @@ class Breakers:
         self._most_open = number(most_open, 0.0, 1.0, MOST_OPEN)
         self._opens_alone = opens_alone
         self._seed = seed
+        self.claim: Callable[[str, float, float], bool] | None = None
+        """Whether this process may make the probe of a published-open breaker (`ProbeClaims.take`)."""
         self._all: dict[BreakerKey, Breaker] = {}
         self._in_house: dict[tuple[str, bool], set[BreakerKey]] = {}
         self._of_tool: dict[str, set[BreakerKey]] = {}
@@ -104,11 +106,10 @@ class Breakers:
         """May a call of `tool` (and `model`, if given) run? Ask once a call: it may take a probe."""
         with suppress(TypeError):  # a name that cannot be a key has no breaker
             verdict = ALLOWED
-            if tool is not None and (breaker := self._all.get(BreakerKey(house, tool))):
-                verdict = breaker.allows(now)
+            if tool is not None:
+                verdict = self._ask(BreakerKey(house, tool), now)
             if verdict.allowed and model is not None:
-                of_model = self._all.get(BreakerKey(house, None, model))
-                asked = ALLOWED if of_model is None else of_model.allows(now)
+                asked = self._ask(BreakerKey(house, None, model), now)
                 verdict = asked if asked.reason else verdict
             return verdict
         return ALLOWED
@@ -231,6 +232,16 @@ class Breakers:
         return self
 
     # ----------------------------------------------------------------- inside
+
+    def _ask(self, key: BreakerKey, now: float) -> Verdict:
+        breaker = self._all.get(key)
+        if breaker is None:
+            return ALLOWED
+        claim = self.claim
+        if claim is None:
+            return breaker.allows(now)
+        name, every = f"{key.house}/{key.name}", self._rule.probe_every_s
+        return breaker.allows(now, lambda: claim(name, now, every))
 
     def _add(self, key: BreakerKey, state: object = None) -> Breaker:
         if len(self._all) >= MOST_KEPT:

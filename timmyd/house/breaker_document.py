@@ -54,8 +54,8 @@ def obey(breaker: Breaker, item: Mapping[str, Any], now: float) -> None:
         breaker.forced = probe_at is None  # only an operator opens without a next probe
         if probe_at is None:
             breaker.state, breaker.probe_at = OPEN, None
-        else:
-            breaker.probe_at = max(breaker.probe_at or probe_at, probe_at)
+        elif breaker.probe_at is None or probe_at >= breaker.probe_at:
+            breaker.probe_at, breaker.spread = probe_at, breaker.draw(probe_at)
         return
     if breaker.bound:
         breaker.clear(now)

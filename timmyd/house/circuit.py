@@ -92,11 +92,6 @@ class Verdict:
 ALLOWED = Verdict(allowed=True)
 
 
-def always() -> bool:
-    """There is room for one more open breaker."""
-    return True
-
-
 class Breaker:
     """The breaker of one (house, tool) or of one model.
 
@@ -108,7 +103,7 @@ class Breaker:
 
     __slots__ = (
         "bound", "evidence", "failing", "forced", "last_at", "opened", "opens_alone", "probe_at",
-        "recent", "rule", "seed", "sessions", "since", "state", "sum", "wait_s",
+        "recent", "rule", "seed", "sessions", "since", "spread", "state", "sum", "wait_s",
     )  # fmt: skip
 
     def __init__(
@@ -128,6 +123,7 @@ class Breaker:
         self.last_at: float | None = None
         self.since: float | None = None
         self.probe_at: float | None = None
+        self.spread = 0.0  # of this owner's probe after a published time, 0 to 1 of `probe_every_s`
         self.wait_s = rule.wait_s
         self.sum = 0.0
 
@@ -140,15 +136,24 @@ class Breaker:
             return "opened by the published policy" if self.bound else "no calls yet"
         return f"{sum(self.recent)} of the last {len(self.recent)} calls succeeded"
 
-    def allows(self, now: float) -> Verdict:
-        """May a call run at `now`? In half-open the answer takes the probe, so ask once a call."""
+    def allows(self, now: float, claim: Callable[[], bool] | None = None) -> Verdict:
+        """May a call run at `now`? In half-open the answer takes the probe, so ask once a call.
+
+        `claim` is asked before a probe of a breaker that the policy opened, since the other processes
+        of the house wait for the same moment; None: each spreads its own by its seed.
+        """
         if self.state == CLOSED or finite(now, -LARGEST, LARGEST) is None:
             return ALLOWED
         self.advance(now)
         observe = self.rule.mode == "observe"
-        probe = self.state == HALF_OPEN and (self.probe_at is None or now >= self.probe_at)
+        every = self.rule.probe_every_s
+        due = (self.probe_at or now) + (self.spread * every if claim is None else 0.0)
+        probe = self.state == HALF_OPEN and now >= due
         if probe:
-            self.probe_at = now + self.rule.probe_every_s
+            self.spread = 0.0
+            self.probe_at = now + (every * self._jittered(now) if self.bound else every)
+            if self.bound and claim is not None and not observe:
+                probe = claim()
         return Verdict(
             allowed=probe or observe,
             reason=self.reason,
@@ -163,7 +168,7 @@ class Breaker:
         outcome: str,
         session: str | None = None,
         *,
-        room: Callable[[], bool] = always,
+        room: Callable[[], bool] = lambda: True,
     ) -> None:
         """Learn from one finished call.
 
@@ -215,13 +220,19 @@ class Breaker:
             self.wait_s = min(self.rule.wait_max_s, 2.0 * self.wait_s)
             self._open(now)
 
+    def draw(self, salt: object) -> float:
+        """A number from 0 to 1 that is this owner's own."""
+        return zlib.crc32(f"{self.seed}/{salt}".encode("utf-8", "replace")) / 0xFFFFFFFF
+
+    def _jittered(self, salt: object) -> float:
+        return 1.0 + _JITTER * (2.0 * self.draw(salt) - 1.0)
+
     def _open(self, now: float) -> None:
         self.opened += 1
-        draw = zlib.crc32(f"{self.seed}/{self.opened}".encode("utf-8", "replace")) / 0xFFFFFFFF
         if self.state == CLOSED:
             self.since = now
         self.state = OPEN
-        self.probe_at = now + self.wait_s * (1.0 + _JITTER * (2.0 * draw - 1.0))
+        self.probe_at = now + self.wait_s * self._jittered(self.opened)
 
     def _count(self, now: float, ok: int, session: object, room: Callable[[], bool]) -> None:
         weight, run, key = self.sessions.visit(now, ok, session)

@@ -18,6 +18,7 @@ from . import KIT_VERSION
 from .attempt import CallTimeoutError, Plan, RefusedError, Work, in_thread, outcome_of, within
 from .modes import House, Mode
 from .obey import Decision, Obedience
+from .probes import PROBES
 from .reader import Policies
 from .recorder import Recorder
 from .shape import signature
@@ -71,6 +72,7 @@ class Harness:
         folder = _state_folder(self.house) if directory is None else Path(directory)
         self.recorder = Recorder(folder / "timmy", house=self.house, kit=KIT_VERSION, clock=clock)
         self.recorder.about(self.session, platform="harness")
+        self.policies.claim_probes_in(folder / "timmy" / PROBES)
         self._obedience = Obedience(self.policies, self.house, clock=clock)
         self._monotonic = monotonic
         self._sleep = sleep
@@ -288,10 +290,8 @@ class Harness:
 
     def _of_loop(self) -> tuple[asyncio.Semaphore, asyncio.Lock]:
         loop = asyncio.get_running_loop()
-        found = self._loops.get(loop)
-        if found is None:
-            found = self._loops[loop] = (asyncio.Semaphore(self._concurrency), asyncio.Lock())
-        return found
+        new = (asyncio.Semaphore(self._concurrency), asyncio.Lock())
+        return self._loops.setdefault(loop, new)
 
 
 def _state_folder(house: str) -> Path:

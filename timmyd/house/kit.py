@@ -13,6 +13,7 @@ from .keys import is_name
 from .model_request import ModelRequest, Route
 from .obey import BREAKER_OPEN, HELD_BACK, MOST_LINES, Decision, Obedience
 from .outcome import judge
+from .probes import PROBES
 from .reader import Policies
 from .recorder import Recorder
 from .sessions import Sessions
@@ -54,8 +55,10 @@ class Kit:
         self.settings = settings
         self.obeys = settings.mode != SIMPLE
         self.policies = policies or Policies(own_only=settings.mode == SOVEREIGN)
+        folder = home / "sessions" / "timmy"
+        self.policies.claim_probes_in(folder / PROBES)
         self.recorder = Recorder(
-            home / "sessions" / "timmy",
+            folder,
             house=settings.house,
             kit=KIT_VERSION,
             hermes=hermes,

@@ -11,6 +11,7 @@ from typing import Any
 from .breaker import ALLOWED, CLOSED, BreakerRule, Breakers, Verdict
 from .figures import NO_DATA, in_words, nearest
 from .policy import FALLBACK_HOUSE, Policy, PolicyError, defaults, parse
+from .probes import ProbeClaims
 from .regular import read_document
 from .shape import shape
 
@@ -75,9 +76,17 @@ class Policies:
         self._lock = threading.Lock()
         self._looked_at: float | None = None
         self._policy: Policy | None = None
-        self._breakers = Breakers()
+        self._breakers = Breakers(seed=f"{os.getpid()}-{os.urandom(4).hex()}")
         self._synced: tuple[str, ...] | None = None
         self._defaults = defaults()
+
+    def claim_probes_in(self, folder: Path) -> None:
+        """Share the probes of published-open breakers with the other processes of the house.
+
+        Args:
+            folder: In the house's own directory; the same for all of them.
+        """
+        self._breakers.claim = ProbeClaims(folder).take
 
     @property
     def document(self) -> Policy | None:
