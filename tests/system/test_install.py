@@ -15,6 +15,7 @@ LATE_S = 25
 """A home that appears late is shown within ten seconds, and then read."""
 
 SETTINGS = "/etc/timmyd/timmyd.toml"
+DROPINS = "/etc/systemd/system/timmyd.service.d"
 
 
 @pytest.fixture(scope="module")
@@ -292,21 +293,38 @@ def test_an_upgrade_that_cannot_be_built_leaves_the_running_service_alone(server
     assert server.main_pid() == before
 
 
-def test_uninstalling_leaves_nothing_but_the_state(server: Server) -> None:
+def test_uninstalling_leaves_nothing_but_settings_and_state(server: Server) -> None:
     total = server.total()
     server.run(f"echo '[schedule]\ntick = \"10s\"' > {SETTINGS}").check()
+    server.run(f"install -D /dev/null {DROPINS}/mine.conf").check()
 
     server.install("--uninstall").check()
 
     left = {Path(path) for path in server.files() - server.before}
-    state = Path("/var/lib/timmyd")
-    assert {path for path in left if not path.is_relative_to(state)} == set()
+    kept = ("/var/lib/timmyd", "/etc/timmyd", DROPINS)
+    assert {path for path in left if not any(path.is_relative_to(top) for top in kept)} == set()
     assert server.run("systemctl list-unit-files 'timmyd*' --no-legend").out == ""
     assert server.run("id timmyd").status == 0, "the state keeps its owner"
 
     server.install().check()
     assert server.run(f"cat {SETTINGS}").out == '[schedule]\ntick = "10s"\n'
+    assert server.run(f"test -e {DROPINS}/mine.conf").status == 0
     assert server.total() == total
+
+
+def test_settings_that_the_services_user_planted_are_told_and_not_obeyed(server: Server) -> None:
+    folder = "/var/lib/timmyd/settings/timmyd.service.d"
+    evil = '[Service]\\nExecStartPre=+/bin/sh -c "id > /run/pwned"\\n'
+    plant = f"mkdir -p {folder} && printf '{evil}' > {folder}/x.conf"
+    as_timmyd = "setpriv --reuid=timmyd --regid=timmyd --clear-groups sh -c"
+    server.run("sh", "-c", f'{as_timmyd} "$0"', plant).check()
+    server.run(f"mv {SETTINGS} {SETTINGS}.away").check()
+
+    done = server.install().check()
+
+    assert "could change it" in done.out
+    assert server.run(f"ls {DROPINS}/x.conf /etc/timmyd/timmyd.service.d /run/pwned").out == ""
+    server.run(f"mv {SETTINGS}.away {SETTINGS}; rm -r /var/lib/timmyd/settings").check()
 
 
 def test_purging_leaves_nothing_at_all(server: Server) -> None:

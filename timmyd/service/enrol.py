@@ -27,6 +27,9 @@ _PREFIX, _SUFFIX = "enrolled-", ".toml"
 _USER: Final = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.@-]{0,63}")
 _HOUSE: Final = re.compile(r"[a-z0-9_-]{1,32}")
 _HOUSE_MOST: Final = 32
+_NOT_IN: Final = ("/tmp", "/var/tmp", "/var/lib/timmyd", "/dev", "/proc", "/sys")  # noqa: S108
+"""Where the service itself can write; the rebind helper mounts nothing in there."""
+
 _FILE_MODE: Final = 0o644
 _FOLDER_MODE: Final = 0o755
 
@@ -74,6 +77,7 @@ class Host:
     command: Callable[[Sequence[str]], tuple[int, str]] = _command
     uid: Callable[[], int] = field(default=os.geteuid)
     proc: Path = Path("/proc")
+    not_in: tuple[str, ...] = _NOT_IN
 
     @property
     def folder(self) -> Path:
@@ -111,7 +115,7 @@ def enrol(
             text = f"house {house!r} is already the house of {other.user}"
             raise EnrolError(text, hint=f"timmyd enrol {user} --house NAME")
     home = Path(account.pw_dir) / ".hermes" if home is None else home
-    _check_home(home, account)
+    _check_home(home, account, host)
     wanted = _text(user, house, home)
     file = _file(user, host)
     before = file.read_text(encoding="utf-8") if file.exists() else None
@@ -173,10 +177,13 @@ def _account(user: str, host: Host) -> pwd.struct_passwd:
         raise EnrolError(text) from None
 
 
-def _check_home(home: Path, account: pwd.struct_passwd) -> None:
+def _check_home(home: Path, account: pwd.struct_passwd, host: Host) -> None:
     if not home.is_absolute() or Path(os.path.normpath(home)) != home or home == Path("/"):
         text = f"{str(home)!r} is no plain absolute path"
         raise EnrolError(text)
+    if any(home.is_relative_to(top) for top in host.not_in):
+        text = f"{home} lies where the service itself can write, and would not be shown to it"
+        raise EnrolError(text, hint="move the home, or name another one with --home")
     try:
         with open_home(home) as directory:
             owner = directory.owner_uid

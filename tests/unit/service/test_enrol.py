@@ -44,6 +44,7 @@ class Machine:
             self.command,
             lambda: self.as_uid,
             self.folder / "proc",
+            not_in=("/var/tmp",),
         )
 
     def show(self, home: Path) -> None:
@@ -215,3 +216,9 @@ def test_a_damaged_enrolment_is_shown_as_a_problem(machine: Machine) -> None:
     assert found.user == "alice"
     assert found.problem is not None
     assert unenrol("alice", host=machine.host).changed
+
+
+def test_a_home_where_the_service_itself_can_write_is_refused(machine: Machine) -> None:
+    with pytest.raises(EnrolError, match="where the service itself can write") as refused:
+        enrol("alice", home=Path("/var/tmp/alice/.hermes"), host=machine.host)
+    assert "--home" in str(refused.value)
