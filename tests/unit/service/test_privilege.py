@@ -22,7 +22,7 @@ ONLY_ROOT = pytest.mark.skipif(os.geteuid() != 0, reason="only root can act as a
 @pytest.fixture
 def state(tmp_path: Path) -> Iterator[Path]:
     """A state that belongs to another user, in a place that they can reach."""
-    for folder in (tmp_path, *tmp_path.parents[:2]):
+    for folder in (tmp_path, *tmp_path.parents[:3]):  # of root, a session, a worker
         folder.chmod(0o755)
     made = tmp_path / "state"
     made.mkdir()
