@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 
 from timmyd import IntelligenceEngine, PatternDatabase
-from timmyd.core.document import encode
 from timmyd.core.judging.judgement import Judgement
 from timmyd.core.judging.rules import RULES, Observation, PolicySpec, expand
 from timmyd.core.judging.rules.routes import Routes
+from timmyd.core.publishing import encode
 from timmyd.engine.ingest import Ingest
 from timmyd.engine.intake import Origin
 from timmyd.house import Harness, Policies

@@ -13,7 +13,7 @@ from tests.hermes.support.agent import HermesAgent
 from tests.hermes.support.kit import install_kit
 from tests.hermes.support.script import terminal
 from tests.unit.house.documents import document, figures
-from timmyd.core.document import encode
+from timmyd.core.publishing import encode
 from timmyd.house.hermes import HermesPlugin
 
 CALLS = 60

@@ -15,7 +15,7 @@ from tests.hermes.support.home import HermesHome
 from tests.hermes.support.kit import headers, install_kit, tool_lines
 from tests.hermes.support.model_server import ModelServer
 from tests.unit.house.documents import document, open_breaker
-from timmyd.core.document import encode
+from timmyd.core.publishing import encode
 
 VERSIONS = (HERMES_019, HERMES_021, HERMES_022)
 WHOLE = Work()

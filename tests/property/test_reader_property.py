@@ -8,7 +8,8 @@ from typing import Any
 from hypothesis import given, strategies as st
 
 from tests.unit.house.documents import LIFE_S, PUBLISHED_AT, document, figures, open_breaker, signed
-from timmyd.core.document import build, encode
+from timmyd.core.policy import as_json
+from timmyd.core.publishing import build, encode
 from timmyd.house import Policies
 from timmyd.house.policy import KEYS, LARGEST_BYTES, Policy, PolicyError, parse, value_in_bounds
 
@@ -131,21 +132,24 @@ def test_whatever_names_the_daemon_builds_with_a_reader_takes_the_document(
     predictions: dict[str, Any], routes: dict[str, Any], reason: str
 ) -> None:
     data = encode(
-        build(
-            revision=1,
-            published_at=PUBLISHED_AT,
-            data_through=None,
-            life_s=LIFE_S,
-            mode="enforce",
-            policies={},
-            models={},
-            routes=routes,
-            breaker_rule={},
-            breakers=[open_breaker(reason=reason)],
-            trials=[],
-            predictions=predictions,
-            why={"ezra.evidence_threshold": {"reason": reason}},
+        as_json(
+            build(
+                revision=1,
+                published_at=PUBLISHED_AT,
+                data_through=None,
+                life_s=LIFE_S,
+                mode="enforce",
+                policies={},
+                models={},
+                routes=routes,
+                breaker_rule={},
+                breakers=[open_breaker(reason=reason)],
+                trials=[],
+                predictions=predictions,
+                why={"ezra.evidence_threshold": {"reason": reason}},
+            )
         )
     )
+
     assert len(data) <= LARGEST_BYTES
     assert parse(data, now=NOW).revision == 1

@@ -8,7 +8,7 @@ import pytest
 
 from timmyd import IntelligenceEngine, PatternDatabase
 from timmyd.config import Settings, parse
-from timmyd.core.document import encode
+from timmyd.core.publishing import encode
 from timmyd.errors import SessionError
 from timmyd.house.policy import parse as read_policy
 

@@ -8,7 +8,7 @@ import pytest
 
 from timmyd import IntelligenceEngine, PatternDatabase
 from timmyd.config import parse
-from timmyd.core.document import content_digest_without_times, encode
+from timmyd.core.publishing import content_digest_without_times, encode
 from timmyd.house import Policies
 
 pytestmark = pytest.mark.slow

@@ -8,7 +8,7 @@ from timmyd import __version__
 from timmyd.cli.options import JsonOption
 from timmyd.cli.output import print_json, say
 from timmyd.config import schema as config_schema
-from timmyd.core.document import schema as policy_schema
+from timmyd.core.policy import schema as policy_schema
 from timmyd.service.logs import printable
 from timmyd.sources.telemetry import schema as telemetry_schema
 

@@ -8,9 +8,10 @@ import msgspec
 from timmyd.clock import Clock, now as wall_clock
 from timmyd.config import Settings
 from timmyd.core.counting.identity import ANSWERED, TELEMETRY, hash_text
-from timmyd.core.document import PolicyDocument, build
 from timmyd.core.judging.judgement import StateError
 from timmyd.core.model import AdaptationEvent, iso
+from timmyd.core.policy import as_json
+from timmyd.core.publishing import build
 from timmyd.engine.asking import Answers
 from timmyd.engine.events import event_of, trials_of
 from timmyd.engine.facts import facts_key
@@ -327,19 +328,21 @@ class IntelligenceEngine(Answers):
     # ------------------------------------------------------------------- publishing
     def policy_document(
         self, *, revision: int | None = None, now: float | None = None
-    ) -> PolicyDocument:
+    ) -> dict[str, Any]:
         """The document of CONTRACT §3 as it would be published now."""
         now = self.clock() if now is None else now
         learner, settings = self.learner, self.settings
         values = learner.judgement.values()
         observing = settings.breaker.mode == "observe"
-        return build(
+        owners = {house.name: house.owner for house in self.database.owners.all().values()}
+        document = build(
             revision=self.revision + 1 if revision is None else revision,
             published_at=now,
             data_through=self._data_through,
             life_s=settings.publish.life_s,
             mode=settings.publish.mode,
             policies=values,
+            owner_of=lambda house: owners.get(house, house),
             models=learner.choices.published_models(),
             routes=learner.routes(),
             breaker_rule={
@@ -353,6 +356,7 @@ class IntelligenceEngine(Answers):
             predictions=learner.predictions.published(now),
             why={key: self._why(key) for key in values},
         )
+        return as_json(document)
 
     def _why(self, key: str) -> dict[str, Any]:
         found = self.learner.judgement.explain(key)

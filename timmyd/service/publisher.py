@@ -4,7 +4,7 @@ import json
 from contextlib import suppress
 from pathlib import Path
 
-from timmyd.core.document import content_digest_without_times, encode
+from timmyd.core.publishing import content_digest_without_times, encode
 from timmyd.engine import IntelligenceEngine
 from timmyd.errors import PublishError
 from timmyd.service.publish import REAL_DISK, Disk, publish

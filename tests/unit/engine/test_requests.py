@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from timmyd import IntelligenceEngine, PatternDatabase
-from timmyd.core.document import encode
+from timmyd.core.publishing import encode
 from timmyd.engine.requests import Requests
 from timmyd.house.policy import parse
 from timmyd.store.rows import Request

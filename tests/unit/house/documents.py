@@ -2,7 +2,8 @@
 
 from typing import Any
 
-from timmyd.core.document import build
+from timmyd.core.policy import as_json
+from timmyd.core.publishing import build
 from timmyd.house.policy import canonical, defaults, digest
 
 PUBLISHED_AT = 1_795_381_200.0
@@ -36,7 +37,7 @@ def document(**changes: Any) -> dict[str, Any]:
         "predictions": {},
         "why": {},
     }
-    return build(**{**inputs, **changes})
+    return as_json(build(**{**inputs, **changes}))
 
 
 def signed(data: dict[str, Any]) -> bytes:

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from tests.unit.house.documents import PUBLISHED_AT, document, figures, open_breaker
-from timmyd.core.document import encode
+from timmyd.core.publishing import encode
 from timmyd.house import Harness, House, Mode, Policies
 from timmyd.house.harness import CallTimeoutError, RefusedError
 

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from tests.unit.house.documents import PUBLISHED_AT, document, figures, open_breaker
-from timmyd.core.document import encode
+from timmyd.core.publishing import encode
 from timmyd.house import hermes, register
 from timmyd.house.hermes import HermesPlugin
 from timmyd.house.kit import Kit

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from tests.unit.house.documents import LIFE_S, PUBLISHED_AT, document, figures, open_breaker, signed
-from timmyd.core.document import encode
+from timmyd.core.publishing import encode
 from timmyd.house import KIT_VERSION
 from timmyd.house.policy import (
     HOUSE_KEYS,

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.unit.house.documents import PUBLISHED_AT, document, open_breaker
-from timmyd.core.document import encode
+from timmyd.core.publishing import encode
 from timmyd.house.breaker import BreakerRule, Breakers
 from timmyd.house.probes import ProbeClaims
 from timmyd.house.reader import Policies

@@ -18,7 +18,7 @@ from tests.unit.house.documents import (
     open_breaker,
     signed,
 )
-from timmyd.core.document import encode
+from timmyd.core.publishing import encode
 from timmyd.house import Policies
 from timmyd.house.policy import KEYS, LARGEST_BYTES
 from timmyd.house.reader import LOOK_EVERY_S, places

@@ -1,17 +1,18 @@
 """What the daemon publishes: whole, small enough, and safe to show."""
 
 import json
+from pathlib import Path
 from typing import Any
 
 import jsonschema
 import pytest
 
 from tests.unit.house.documents import PUBLISHED_AT, document, figures, open_breaker
-from timmyd.core.document import (
+from timmyd.core.policy import schema
+from timmyd.core.publishing import (
     DocumentTooLargeError,
     content_digest_without_times,
     encode,
-    schema,
 )
 from timmyd.house.policy import LARGEST_BYTES, LONGEST_TEXT, parse
 
@@ -136,9 +137,116 @@ def test_open_breakers_and_values_stay_when_everything_else_must_go() -> None:
     assert found["predictions"]["ezra"] == {}
 
 
+def test_open_breakers_go_last_and_publishing_never_stops_for_them() -> None:
+    many = [open_breaker(tool=f"tool{n}", evidence=float(n)) for n in range(3000)]
+    found = document(predictions=_large(tools=10, shapes=5), breakers=many)
+
+    assert LARGEST_BYTES - 8000 < len(encode(found)) <= LARGEST_BYTES
+    assert found["predictions"]["ezra"] == {}
+    assert found["breakers"][-1]["tool"] == "tool2999"
+
+
 def test_what_may_not_go_and_does_not_fit_is_an_error() -> None:
     with pytest.raises(DocumentTooLargeError):
-        document(breakers=[open_breaker(tool=f"tool{n}") for n in range(3000)])
+        document(why={f"key{n}": {"reason": "x" * LONGEST_TEXT} for n in range(1000)})
+
+
+def test_a_field_that_no_type_knows_is_an_error() -> None:
+    with pytest.raises(ValueError, match="PublishedFigures has no field sucess"):
+        document(predictions={"ezra": {"ls": {**figures(0.5), "recent": {"sucess": 0.5}}}})
+    with pytest.raises(ValueError, match="PolicyDocument has no field modles"):
+        document(modles={})
+    with pytest.raises(ValueError, match="success"):
+        document(predictions={"ezra": {"ls": figures(0.5) | {"success": 1.5}}})
+
+
+def additive() -> dict[str, Any]:
+    """All that is additive in 0.2, and in 0.1 not known to any reader."""
+    recent = figures(0.2, samples=9)
+    shape = {**figures(0.42), "recent": recent, "arguments": {"9f2c0011aabbccdd": figures(0.1)}}
+    model = {
+        "model": "qwen3",
+        "success": 0.93,
+        "low": 0.88,
+        "samples": 412,
+        "weights": {"qwen3": 0.98},
+        "best": {"qwen3": 0.97, "hermes3:8b": 0.03},
+    }
+    route = {
+        "house": "ezra",
+        "confidence": 0.91,
+        "samples": 230,
+        "weights": {"ezra": 1.0},
+        "best": {"ezra": 0.99},
+    }
+    return {
+        "models": {"read": model},
+        "routes": {"terminal": route},
+        "predictions": {"ezra": {"terminal": {**figures(0.8), "shapes": {"git push": shape}, "recent": recent}}},
+        "notices": [{"house": "ezra", "tool": "terminal", "shape": "git push", "model": None, "from": 0.9,
+                     "to": 0.2, "since": PUBLISHED_AT, "evidence": 33.0}],
+        "retries": {"ezra": {"terminal": {"after": [0.5, 0.2, 0.01], "limit": 3, "samples": [90, 40, 12]}}},
+        "remedies": {"ezra": {"exit_nonzero": [{"shape": "git pull", "success": 0.9, "samples": 20, "lift": 0.4}]}},
+        "providers": {"openrouter 9f2c": {"state": "down", "class": "rate_limit", "until": PUBLISHED_AT + 60}},
+        "budgets": {"ezra": {"caps": {"tokens_per_day": 2_000_000}, "prices": {"qwen3": {"per_million_in": 0.5}}}},
+        "own": {"ezra": {"models": {"read": model}, "routes": {"ls": route}}},
+        "names": {"1000": {"timmy": "alice-timmy"}},
+    }  # fmt: skip
+
+
+def test_what_is_additive_is_typed_validates_and_is_left_out_where_there_is_none() -> None:
+    whole = json.loads(encode(document(**additive())))
+    jsonschema.Draft202012Validator(
+        schema(), format_checker=jsonschema.Draft202012Validator.FORMAT_CHECKER
+    ).validate(whole)
+    parse(encode(document(**additive())), now=NOW)
+
+    assert whole["notices"][0]["since"] == "2026-11-22T21:00:00Z"
+    assert whole["providers"]["openrouter 9f2c"]["class"] == "rate_limit"
+    assert set(whole) - set(json.loads(encode(document()))) == {
+        "notices", "retries", "remedies", "providers", "budgets", "own", "names",
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("name", ["a\nb", "\x1b[31m", "\ud800", "x" * 129, ""])
+def test_a_hostile_name_takes_its_additive_entry_out(name: str) -> None:
+    parts = additive()
+    parts["notices"][0]["shape"] = name
+    parts["retries"]["ezra"][name] = parts["retries"]["ezra"].pop("terminal")
+    parts["remedies"]["ezra"]["exit_nonzero"][0]["shape"] = name
+    parts["providers"] = {name: {"state": "down"}}
+    found = document(**parts)
+
+    assert (found["notices"], found["retries"], found["providers"]) == ([], {"ezra": {}}, {})
+    assert found["remedies"] == {"ezra": {"exit_nonzero": []}}
+
+
+GOLDEN = Path(__file__).parents[2] / "data" / "policy_documents"
+
+
+def golden_inputs() -> dict[str, dict[str, Any]]:
+    """What the documents in tests/data/policy_documents were built from, before there were types."""
+    beside = {"ezra": {"terminal": {
+        **figures(1 / 3), "shapes": {"git push": {**figures(0.42), "recent": figures(0.25),
+                                                  "arguments": {"9f2c": figures(2 / 3), "a\nb": figures(0.5)}}},
+        "recent": figures(0.9)}}}  # fmt: skip
+    hostile = {
+        "models": {"read": {"model": "m", "success": 0.12345, "low": None, "samples": 9, "weights": {"m": 1.0, "\x07": 0.0}}},
+        "routes": {"a\nb": {"house": "ezra", "confidence": 0.5, "samples": 9},
+                   "ls": {"house": "ezra", "confidence": 1, "samples": 9}},
+        "breakers": [open_breaker(tool="a\nb"), open_breaker(reason="two\nlines", since=None)],
+        "why": {"ezra.evidence_threshold": {"reason": "x" * 500}},
+    }  # fmt: skip
+    whole = {
+        key: _full()[key]
+        for key in ("models", "routes", "breakers", "trials", "predictions", "why")
+    }
+    return {"least": {}, "whole": whole, "beside": {"predictions": beside}, "hostile": hostile}
+
+
+@pytest.mark.parametrize("name", ["least", "whole", "beside", "hostile"])
+def test_documents_are_the_same_to_the_byte_as_ever(name: str) -> None:
+    assert encode(document(**golden_inputs()[name])) == (GOLDEN / f"{name}.json").read_bytes()
 
 
 def test_the_same_content_at_another_time_has_the_same_digest() -> None:
