@@ -6,12 +6,14 @@ The engine is imported when it is first asked for, so that a house that wants on
 
 from typing import TYPE_CHECKING, Any
 
+from timmyd.house import KIT_VERSION
+
 if TYPE_CHECKING:
     from timmyd.core.model import AdaptationEvent, ExecutionPattern, ModelPerformance
     from timmyd.engine import IntelligenceEngine
     from timmyd.store.database import PatternDatabase
 
-__version__ = "0.1.0"
+__version__ = KIT_VERSION
 
 __all__ = [
     "AdaptationEvent",

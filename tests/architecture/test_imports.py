@@ -52,7 +52,7 @@ ALLOWED = {
         "",
         *GROUND,
     },
-    "": {"engine", "core", "store", "cli"},
+    "": {"engine", "core", "store", "cli", "house"},
 }
 IMPURE = {
     "os",

@@ -200,3 +200,19 @@ def test_the_database_of_a_newer_version_is_refused_with_the_way_out(old: Old) -
     assert "db restore" in done.stderr
     assert "Traceback" not in done.stderr
     assert old.database.read_bytes() == before
+
+
+def test_what_a_kit_of_the_version_before_wrote_is_read_as_ever(tmp_path: Path) -> None:
+    old = Old(tmp_path, "486a283")
+    old.database.unlink()
+
+    done = old.once()
+
+    assert done["summary"]["executions"] == 20 + 6 + 5 + 8
+    database = PatternDatabase(old.database, read_only=True)
+    rows = [e for e in database.executions_after(0, 100) if e.source == "telemetry"]
+    assert [(e.outcome, e.latency_ms) for e in rows] == [
+        ("ok" if n % 4 else "error", 10.0 + n) for n in range(1, 21)
+    ]
+    assert database.turn_counts(0.0) == {"timmy": (1, 1)}
+    assert [row[2:] for row in database.request_totals(0.0)] == [("hermes3:8b", 1, 0)]

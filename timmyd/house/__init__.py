@@ -3,6 +3,7 @@
 As a Hermes plugin this folder lies in `<home>/plugins/timmy/` and Hermes calls `register`.
 """
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -11,7 +12,17 @@ if TYPE_CHECKING:
 
 __all__ = ["KIT_VERSION", "Harness", "House", "Mode", "Policies", "register"]
 
-KIT_VERSION = "0.1.0"
+
+def _version() -> str:
+    """The version of the kit and of timmyd; `plugin.yaml` is the one place that says it."""
+    try:
+        with Path(__file__).with_name("plugin.yaml").open(encoding="utf-8") as file:
+            return next(line[8:].strip() for line in file if line.startswith("version:"))
+    except (OSError, ValueError, StopIteration):
+        return "unknown"
+
+
+KIT_VERSION = _version()
 
 _HOMES = {"Harness": "harness", "House": "harness", "Mode": "harness", "Policies": "reader"}
 

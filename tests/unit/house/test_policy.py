@@ -7,7 +7,6 @@ import pytest
 
 from tests.unit.house.documents import LIFE_S, PUBLISHED_AT, document, figures, open_breaker, signed
 from timmyd.core.publishing import encode
-from timmyd.house import KIT_VERSION
 from timmyd.house.policy import (
     HOUSE_KEYS,
     KEYS,
@@ -29,12 +28,6 @@ def _refusal(data: bytes, **options: Any) -> str:
     with pytest.raises(PolicyError) as caught:
         parse(data, **{"now": NOW, **options})
     return caught.value.code
-
-
-def test_the_kit_has_the_version_of_timmyd() -> None:
-    import timmyd
-
-    assert timmyd.__version__ == KIT_VERSION
 
 
 def test_the_defaults_are_those_of_the_original() -> None:
