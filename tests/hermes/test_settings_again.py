@@ -7,7 +7,8 @@ import pytest
 from tests.hermes.support.agent import HermesAgent
 from tests.hermes.support.environment import HERMES_019
 from tests.hermes.support.kit import install_kit
-from timmyd.service.hermes_kit import status, uninstall
+from timmyd.service.hermes_kit import uninstall
+from timmyd.service.kit_status import status
 
 PLUGINS: tuple[dict[str, Any] | None, ...] = (None, {}, {"enabled": []}, {"enabled": ["a", "zoo"]})
 

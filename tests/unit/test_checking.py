@@ -1,11 +1,14 @@
+import json
 import os
 from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
 
+from timmyd import __version__
 from timmyd.config import Settings
 from timmyd.engine import IntelligenceEngine
+from timmyd.house import KIT_VERSION
 from timmyd.house.recorder import Recorder
 from timmyd.service import hermes_kit
 from timmyd.service.homes import Place
@@ -224,3 +227,85 @@ def test_profiles_are_homes_of_their_own(tmp_path: Path) -> None:
 
     assert sum(finding.code == "home_found" for finding in found) == 2
     assert watched_folders([Place(home)]) == 4
+
+
+def _kit(home: Path, **changes: object) -> None:
+    """The kit in a home, with another record of how it came there."""
+    hermes_kit.install(hermes_kit.plan_install(home), now=NOW - 3600)
+    file = home / "plugins" / "timmy" / "installed.json"
+    file.write_text(json.dumps({**json.loads(file.read_text()), **changes}))
+
+
+@pytest.mark.parametrize(("version", "code"), [("0.0.9", "kit_old"), ("99.0", "kit_newer")])
+def test_a_kit_of_another_version_is_told_with_both(
+    tmp_path: Path, version: str, code: str
+) -> None:
+    home = tmp_path / "home"
+    record(home)
+    _kit(home, version=version)
+    findings = check_homes([Place(home)], now=NOW, largest_bytes=LARGEST)
+
+    finding = next(one for one in findings if one.code == code)
+    assert finding.words == f"the house kit is {version}, timmyd is {KIT_VERSION}"
+    assert finding.remedy == (
+        f"timmyd hermes install --home {home}"
+        if code == "kit_old"
+        else "upgrade timmyd, which reads what it writes"
+    )
+
+
+def test_an_agent_that_still_runs_the_kit_of_before_is_told(tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    record(home)
+    _kit(home)
+    finding = next(
+        one
+        for one in check_homes([Place(home)], now=NOW, largest_bytes=LARGEST)
+        if one.code == "kit_not_loaded"
+    )
+
+    assert finding.words == (
+        f"the last agent that wrote still ran the house kit 1, not {KIT_VERSION}"
+    )
+    os.utime(home / "sessions" / "timmy" / "s.jsonl", (NOW - 7200, NOW - 7200))
+    assert "kit_not_loaded" not in homes(Place(home))
+
+
+def test_after_an_upgrade_from_0_1_the_end_of_the_grace_is_told_with_its_date(
+    tmp_path: Path,
+) -> None:
+    home = tmp_path / "home"
+    record(home)
+    _kit(home, upgraded_from="0.1.0", since="2026-11-22T12:00:00Z")
+    words = {
+        finding.code: finding.words
+        for finding in check_homes([Place(home)], now=NOW, largest_bytes=LARGEST)
+    }
+
+    assert words["kit_grace"] == (
+        "the house kit took the place of 0.1.0: "
+        "new kinds of refusal are advice only until 2026-11-29 12:00 UTC"
+    )
+    assert "kit_grace" not in homes(Place(home), now=NOW + 8 * 86_400)
+    _kit(home, upgraded_from=None)
+    assert "kit_grace" not in homes(Place(home))
+
+
+def test_settings_of_hermes_that_nobody_can_read_are_no_wrong_of_the_kit(tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    record(home)
+    hermes_kit.install(hermes_kit.plan_install(home, leave_config=True), now=NOW - 60)
+    (home / "config.yaml").write_text("plugins: &p {enabled: [timmy]}\n")
+    findings = check_homes([Place(home)], now=NOW, largest_bytes=LARGEST)
+
+    assert codes(findings)["kit_unclear"] == "note"
+    assert "wrong" not in codes(findings).values()
+
+
+def test_a_daemon_of_another_version_is_told(tmp_path: Path) -> None:
+    with StateLock(tmp_path):
+        status = {"seen_at": NOW, "version": "0.0.9"}
+        findings = list(check_daemon(tmp_path, status, now=NOW))
+        assert codes(findings) == {"daemon_alive": "fine", "daemon_old": "note"}
+        status["version"] = __version__
+        assert codes(check_daemon(tmp_path, status, now=NOW)) == {"daemon_alive": "fine"}

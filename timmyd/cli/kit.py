@@ -11,8 +11,9 @@ from timmyd.cli.output import FAILED, UsageError, complain, is_terminal, print_j
 from timmyd.cli.where import default_home
 from timmyd.clock import now
 from timmyd.core.model import iso
-from timmyd.service import hermes_kit
-from timmyd.service.hermes_kit import KitStatus
+from timmyd.house.seam import seam_of
+from timmyd.service import hermes_kit, kit_status
+from timmyd.service.kit_status import KitStatus
 from timmyd.service.logs import printable
 
 _DAY_S = 86_400.0
@@ -69,7 +70,7 @@ def install(
 
 def status(*, home: HomeOption = None, as_json: JsonOption = False) -> None:
     """How the kit is in a Hermes home and in its profiles."""
-    found = [hermes_kit.status(path) for path in hermes_kit.homes(_home(home))]
+    found = [kit_status.status(path) for path in kit_status.homes(_home(home))]
     if as_json:
         print_json([_as_dict(one) for one in found])
         return
@@ -87,9 +88,9 @@ def uninstall(
 ) -> None:
     """Take the kit out of a Hermes home: config.yaml gets its own bytes back. Telemetry stays."""
     where = _home(home)
-    there = hermes_kit.status(where).kit is not None
+    there = kit_status.status(where).kit is not None
     if there and not as_json:
-        say(f"remove {where / 'plugins' / hermes_kit.PLUGIN} and its line in config.yaml")
+        say(f"remove {where / 'plugins' / kit_status.PLUGIN} and its line in config.yaml")
     if there and not yes and not _agreed():
         complain("nothing was changed")
         raise typer.Exit(FAILED)
@@ -131,6 +132,8 @@ def _as_dict(one: KitStatus) -> dict[str, Any]:
         "telemetry_files": one.written.files,
         "last_at": iso(one.written.last_at),
         "last_kit": one.written.kit,
+        "seam": one.written.seam,
+        "grace_until": iso(one.grace_until),
     }
 
 
@@ -144,8 +147,12 @@ def _print(one: KitStatus) -> None:
         parts.append("not this version's: timmyd hermes install brings it up to date")
     enabled = {True: "enabled", False: "not enabled", None: one.trouble}[one.enabled]
     say(f"  {'; '.join([*parts, printable(enabled)])}")
+    if one.grace_until is not None and now() < one.grace_until:
+        say(f"  new kinds of refusal are advice only until {iso(one.grace_until)}")
     if one.written.last_at is None:
-        say("  it has not written yet")
+        say("  it has not written yet, so nobody can tell yet how it takes part in tool calls")
         return
+    seam = seam_of(one.written.seam)
+    say(f"  it {'does not say how it takes part in tool calls' if seam is None else seam.words}")
     days = (now() - one.written.last_at) / _DAY_S
     say(f"  {one.written.files} files of telemetry, the last written {days:.1f} days ago")

@@ -1,19 +1,24 @@
-"""Put the house kit into a Hermes home, say how it is there, and take it out without a trace."""
+"""Put the house kit into a Hermes home, and take it out without a trace."""
 
 from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 from timmyd.house import KIT_VERSION
 from timmyd.house.keys import is_house
-from timmyd.house.settings import MODES, SETTINGS_FILE, KitSettings, kit_settings
+from timmyd.house.settings import (
+    INSTALLED_FILE,
+    MODES,
+    SETTINGS_FILE,
+    KitSettings,
+    kit_settings,
+)
 from timmyd.service.hermes_config import (
     ConfigLayoutError,
     Edit,
     enabling,
-    is_enabled,
     traces,
     undoing,
 )
@@ -33,7 +38,6 @@ from timmyd.service.kit_files import (
     write_config,
 )
 from timmyd.service.kit_record import (
-    RECORD,
     Record,
     as_json,
     edit_of,
@@ -42,9 +46,8 @@ from timmyd.service.kit_record import (
     read_record,
     version_of,
 )
-from timmyd.service.kit_telemetry import Written, written
+from timmyd.service.kit_status import PLUGIN, KitStatus, kit_folder, status
 
-PLUGIN: Final = "timmy"
 _SOURCE: Final = Path(__file__).parent.parent / "house"
 _LEAST_HERMES: Final = (0, 13)
 
@@ -67,42 +70,6 @@ class InstallPlan:
     edit: Edit | None
     config: ConfigFile
     changes: tuple[str, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class KitStatus:
-    """How the kit is in one Hermes home.
-
-    Attributes:
-        kit: Version of the kit there; None: not installed.
-        current: It is the version of this timmyd.
-        enabled: Hermes loads it; None: config.yaml cannot be read with certainty.
-        hermes: Version of Hermes, None if it was not found.
-        trouble: Why config.yaml cannot be read; empty where it can.
-        since: When this version came here, ISO 8601; None for a kit of 0.1.
-        upgraded_from: The version that it took the place of.
-        written: What it has written.
-    """
-
-    home: Path
-    house: str
-    mode: str
-    kit: str | None
-    current: bool
-    enabled: bool | None
-    hermes: str | None
-    trouble: str = ""
-    since: str | None = None
-    upgraded_from: str | None = None
-    written: Written = field(default_factory=Written)
-
-
-def homes(root: Path) -> list[Path]:
-    """The Hermes home `root` and those of its profiles, each with settings of its own."""
-    found = [root] if root.is_dir() else []
-    with suppress(OSError):
-        found += sorted(path for path in (root / "profiles").iterdir() if path.is_dir())
-    return found
 
 
 def plan_install(
@@ -140,7 +107,7 @@ def plan_install(
         )
     with as_owner(home):
         before = _own_record(home, "move it away first")
-        known = kit_settings(home, place_of(home, _folder(home)), {})
+        known = kit_settings(home, place_of(home, kit_folder(home)), {})
         settings = known._replace(house=house or known.house, mode=mode or known.mode)
         config = ConfigFile(None) if leave_config else read_config(home)
         edit = None if leave_config else enabling(config.data or b"", PLUGIN)
@@ -162,7 +129,7 @@ def install(plan: InstallPlan, *, now: float) -> KitStatus:
             nothing was done.
         OSError: The disk refused; what was done is undone.
     """
-    home, folder = plan.home, _folder(plan.home)
+    home, folder = plan.home, kit_folder(plan.home)
     kit = {
         source.name: source.read_bytes()
         for source in sorted(_SOURCE.iterdir())
@@ -180,7 +147,9 @@ def install(plan: InstallPlan, *, now: float) -> KitStatus:
         try:
             folder.parent.mkdir(exist_ok=True)
             replace_folder(
-                home, folder, {**kit, SETTINGS_FILE: _settings(plan), RECORD: as_json(record)}
+                home,
+                folder,
+                {**kit, SETTINGS_FILE: _settings(plan), INSTALLED_FILE: as_json(record)},
             )
             if plan.edit is not None:
                 write_config(home, plan.edit.apply(plan.config.data or b""))
@@ -205,7 +174,7 @@ def uninstall(home: Path) -> tuple[str, ...]:
     Raises:
         KitError: The plugin there is not ours.
     """
-    folder = _folder(home)
+    folder = kit_folder(home)
     if not home.is_dir() or not folder.exists():
         return ()
     with as_owner(home), alone(home):
@@ -219,34 +188,9 @@ def uninstall(home: Path) -> tuple[str, ...]:
     return tuple(done)
 
 
-def status(home: Path, *, path: str | None = None) -> KitStatus:
-    """How the kit is in a home; reads only."""
-    folder = _folder(home)
-    hermes = hermes_version(home, path)
-    with as_owner(home):
-        record = read_record(folder) or {}
-        settings = kit_settings(home, folder, {})
-        enabled, trouble = None, ""
-        try:
-            enabled = is_enabled(read_config(home).data or b"", PLUGIN)
-        except (ConfigLayoutError, KitError) as error:
-            trouble = error.sentence
-        found = written(home)
-    kit = version_of(record)
-    return KitStatus(
-        home=home, house=settings.house, mode=settings.mode, kit=kit, current=kit == KIT_VERSION,
-        enabled=enabled, trouble=trouble, hermes=hermes, since=record.get("since"),
-        upgraded_from=record.get("upgraded_from"), written=found,
-    )  # fmt: skip
-
-
-def _folder(home: Path) -> Path:
-    return home / "plugins" / PLUGIN
-
-
 def _own_record(home: Path, hint: str) -> Record | None:
     """The record of an installation of ours; None where nothing is there."""
-    folder = _folder(home)
+    folder = kit_folder(home)
     record = read_record(folder)
     if folder.is_symlink():
         raise KitError(home, f"{folder} is a link", hint)
@@ -264,7 +208,7 @@ def _changes(
 ) -> Iterator[str]:
     old = version_of(before)
     instead = f" in place of {old}" if old not in {None, KIT_VERSION} else ""
-    yield f"copy the house kit {KIT_VERSION} to {_folder(home)}{instead}"
+    yield f"copy the house kit {KIT_VERSION} to {kit_folder(home)}{instead}"
     yield f"set it to house {settings.house}, mode {settings.mode}"
     if edit is not None:
         verb = "create" if config.data is None else "add to"
@@ -276,7 +220,7 @@ def _changes(
 
 def _settings(plan: InstallPlan) -> bytes:
     """The settings of the kit: what is set already, with the house and the mode of the plan."""
-    known = read_json(_folder(plan.home) / SETTINGS_FILE) or {}
+    known = read_json(kit_folder(plan.home) / SETTINGS_FILE) or {}
     return as_json({**known, "house": plan.settings.house, "mode": plan.settings.mode})
 
 

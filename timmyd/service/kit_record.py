@@ -8,12 +8,11 @@ from typing import Any, Final
 
 from timmyd.core.model import iso
 from timmyd.house import KIT_VERSION
+from timmyd.house.settings import GRACE_S, INSTALLED_FILE
 from timmyd.service.hermes_config import Edit, made_by
 from timmyd.service.kit_files import read_regular
 
-RECORD: Final = "installed.json"
 _LARGEST_BYTES: Final = 65_536
-_GRACE_S: Final = 7 * 86_400.0
 
 Record = Mapping[str, Any]
 """version, since (ISO 8601), upgraded_from (a version or None), made_plugins, made_config, edit."""
@@ -21,7 +20,7 @@ Record = Mapping[str, Any]
 
 def read_record(folder: Path) -> Record | None:
     """The record in a folder; None: it is not ours."""
-    return read_json(folder / RECORD)
+    return read_json(folder / INSTALLED_FILE)
 
 
 def version_of(record: Record | None) -> str | None:
@@ -58,7 +57,7 @@ def new_record(
         "upgraded_from": None if old == KIT_VERSION else old,
         "made_plugins": bool(known.get("made_plugins", made_plugins)),
     }
-    if old == KIT_VERSION or (known.get("upgraded_from") and now < _since(known) + _GRACE_S):
+    if old == KIT_VERSION or (known.get("upgraded_from") and now < _since(known) + GRACE_S):
         record.update({key: known[key] for key in ("since", "upgraded_from") if key in known})
     if edit is not None:
         record["edit"] = {"offset": edit.offset, "text": edit.text.decode(), "made": edit.made}

@@ -3,7 +3,7 @@
 import os
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
@@ -12,12 +12,12 @@ import msgspec
 from timmyd.errors import SessionError
 from timmyd.house import KIT_VERSION
 from timmyd.house.recorder import SCHEMA
-from timmyd.service import hermes_kit
+from timmyd.service import kit_status
 from timmyd.service.files import Entry
-from timmyd.service.hermes_kit import KitStatus
 from timmyd.service.hermes_version import numbers
 from timmyd.service.homes import Folder, Place, homes_of
 from timmyd.service.inbox import Inbox, Looks
+from timmyd.service.kit_status import KitStatus
 from timmyd.service.refusal import FileRefusedError
 from timmyd.service.state_db_file import StateDb
 from timmyd.sources import TELEMETRY_FOLDER, classify
@@ -88,13 +88,13 @@ def _check_place(
         yield from _check_files(place.root, place.house, inbox, now, largest_bytes)
         return
     for home, house, parts in homes_of(place):
-        yield from _check_home(home, house)
+        yield from _check_home(home, house, now)
         yield from _check_state_db(StateDb(place, home, house, parts), now)
         yield from _check_files(home / "sessions", house, inbox, now, largest_bytes)
 
 
-def _check_home(home: Path, house: str) -> Iterator[Finding]:
-    kit = hermes_kit.status(home)
+def _check_home(home: Path, house: str, now: float) -> Iterator[Finding]:
+    kit = kit_status.status(home)
     version = kit.hermes or "of unknown version"
     yield fine("home_found", home, f"is house {house}, Hermes {version}")
     if kit.kit is None:
@@ -111,6 +111,10 @@ def _check_home(home: Path, house: str) -> Iterator[Finding]:
     elif not kit.enabled:
         yield wrong("kit_disabled", home, "the house kit is not enabled", f"{_INSTALL} {home}")
     yield _check_version(kit)
+    if kit.grace_until is not None and now < kit.grace_until:
+        until = f"{datetime.fromtimestamp(kit.grace_until, UTC):%Y-%m-%d %H:%M} UTC"
+        words = f"took the place of {kit.upgraded_from}: new kinds of refusal are advice only until {until}"
+        yield note("kit_grace", home, f"the house kit {words}")
     if (written := kit.written).kit not in {None, kit.kit} and _is_later(
         written.last_at, kit.since
     ):

@@ -8,6 +8,7 @@ import pytest
 
 from tests.unit.cli.conftest import Command
 from timmyd.cli.app import MODULES
+from timmyd.house.seam import Seam
 from timmyd.service.lock import StateLock
 from timmyd.tools.demo import Step
 
@@ -342,6 +343,12 @@ def test_a_kit_that_is_in_place_is_described(timmyd: Command, home: Path) -> Non
 
     assert "house timmy, mode intelligent; enabled" in shown
     assert "files of telemetry" in shown
+    assert "it does not say how it takes part in tool calls" in shown
+    header = (
+        '{"schema":"timmy.telemetry/1","run":"1","session_id":"n","kit":"1","seam":"reports"}\n'
+    )
+    (home / "sessions" / "timmy" / "newest.jsonl").write_text(header)
+    assert f"it {Seam.REPORTS.words}" in timmyd("hermes", "status", "--home", home).out
     again = json.loads(timmyd("hermes", "install", "--home", home, "--yes", "--json").out)
     assert again["current"]
 

@@ -15,15 +15,13 @@ from timmyd.service import kit_files
 from timmyd.service.hermes_config import ConfigLayoutError, is_enabled
 from timmyd.service.hermes_kit import (
     InstallPlan,
-    KitStatus,
-    homes,
     install as install_at,
     plan_install,
-    status,
     uninstall,
 )
 from timmyd.service.hermes_version import hermes_version
 from timmyd.service.kit_files import KitError
+from timmyd.service.kit_status import KitStatus, homes, status
 
 NOW = 1_790_000_000.0
 DAY_S = 86_400.0
