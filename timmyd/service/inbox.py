@@ -120,6 +120,7 @@ class Inbox:
         self.refused: dict[bytes, FileRefusedError] = {}
         self.hints = hints or Hints()
         self.scans = 0
+        self.events_lost = False
         self._new_refusals: dict[bytes, FileRefusedError] = {}
         self._ignored: set[int] = set()
         self._largest_bytes = largest_bytes
@@ -214,7 +215,13 @@ class Inbox:
     def _hint(self, path: bytes) -> None:
         parent, _, name = os.fsdecode(path).rpartition("/")
         folder = self.folders.get(Path(parent))
-        waiting = self._look_at(folder, name) if folder is not None and name else None
+        if folder is None:
+            return
+        if not name:
+            folder.looked_at_mtime_ns = -1
+            self.events_lost = True
+            return
+        waiting = self._look_at(folder, name)
         if waiting is not None:
             self._live[path] = waiting
 

@@ -82,6 +82,9 @@ class Lookout:
         if self._folders.is_due(now):
             self._look_for_folders(now)
         self._rescan.every_s = min(self._rescan_s, _POLL_S) if self._is_polling else self._rescan_s
+        if self.intake.inbox.events_lost:
+            self.intake.inbox.events_lost = False
+            self._rescan.soon(now, _POLL_S)
         if self._rescan.is_due(now):
             self._scan()
 
