@@ -4,7 +4,7 @@ import re
 from collections.abc import Mapping
 from typing import Any, Final, NamedTuple
 
-_WORD: Final = re.compile(r"[a-z][a-z0-9_]{0,39}")
+_WORD: Final = re.compile(r"([a-z][a-z0-9_]{0,39})(?:\(.*)?", re.DOTALL)
 _BY_STATUS: Final = {
     401: "auth",
     402: "billing",
@@ -100,9 +100,9 @@ def failed(given: Mapping[str, Any], model: str | None, fallback_from: str | Non
 
 
 def word(value: Any) -> str | None:
-    """The leading word of a code such as `text_response(finish_reason=stop)`: the rest may quote the session."""
-    found = _WORD.match(value.lower()) if isinstance(value, str) else None
-    return found[0] if found else None
+    """The word of a code such as `text_response(finish_reason=stop)`: what follows may quote the session."""
+    found = _WORD.fullmatch(value.lower()) if isinstance(value, str) else None
+    return found[1] if found else None
 
 
 def text(value: Any) -> str:

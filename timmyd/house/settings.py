@@ -85,13 +85,14 @@ def grace_until(folder: Path) -> float | None:
     before = found.get("upgraded_from")
     if not isinstance(before, str) or not _OLD.match(before):
         return None
-    with suppress(OSError, ValueError, OverflowError):
-        since = found.get("since")
-        if isinstance(since, str):
+    since = found.get("since")
+    if isinstance(since, str):
+        with suppress(ValueError, OverflowError):
             since = datetime.fromisoformat(since).timestamp()
-        if not isinstance(since, (int, float)) or isinstance(since, bool):
-            since = (folder / INSTALLED_FILE).stat().st_mtime
+    if isinstance(since, (int, float)) and not isinstance(since, bool):
         return float(since) + GRACE_S
+    with suppress(OSError):
+        return (folder / INSTALLED_FILE).stat().st_mtime + GRACE_S
     return None
 
 

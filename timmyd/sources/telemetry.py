@@ -1,6 +1,5 @@
 """`timmy/*.jsonl`: what the house kit recorded (CONTRACT §2), one JSON object a line."""
 
-import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -8,18 +7,24 @@ import msgspec
 
 from timmyd.errors import SessionError
 from timmyd.house.outcome import OUTCOMES
+from timmyd.sources.telemetry_schema import (
+    CODE,
+    HEX16,
+    LONGEST_NAME,
+    MAJOR,
+    SCHEMA,
+    SHAPE,
+    schema,
+)
 from timmyd.sources.times import duration_ms, moment, number
 
-SCHEMA = "timmy.telemetry/"
-MAJOR = "1"
+__all__ = ["LONGEST_LINE", "MAJOR", "SCHEMA", "Head", "Line", "Telemetry", "decode", "schema"]
+
 LONGEST_LINE = 64 * 1024
 """Bytes; the kit writes lines under 4 KiB, so a longer one is not the kit's."""
 
-_HEX16 = re.compile(r"[0-9a-f]{16}")
-_CODE = re.compile(r"[A-Za-z0-9_.:-]{1,64}")
-_SHAPE = re.compile(r"[A-Za-z0-9 ._:/+-]{0,64}")
-_LONGEST_NAME = 256
 _MOST_REVISIONS = (1 << 53) - 1
+_MOST_RETRIES = 10_000
 _MOST_TOKENS = (1 << 32) - 1
 
 
@@ -48,12 +53,23 @@ class Line(msgspec.Struct):
     tokens_out: int | None = None
     completed: bool = False
     interrupted: bool = False
+    reason: str | None = None
+    platform: str | None = None
+    cron: str | None = None
+    skill: str | None = None
+    provider: str | None = None
+    error_class: str | None = None
+    fallback_from: str | None = None
+    tokens_cached: int | None = None
+    tokens_reasoning: int | None = None
+    retry: int | None = None
 
 
 class Head(msgspec.Struct):
     """The header line of a run: whose session the lines belong to, and the writer's claims.
 
     Attributes:
+        seam: How the kit takes part in tool calls (`timmyd.house.seam`).
         policy: The revision that the run's last call ran under: also that of the turn it ends.
     """
 
@@ -63,6 +79,9 @@ class Head(msgspec.Struct):
     hermes: str | None = None
     parent: str | None = None
     policy: int | None = None
+    platform: str | None = None
+    cron: str | None = None
+    seam: str | None = None
 
 
 class Telemetry(msgspec.Struct):
@@ -111,6 +130,17 @@ class _Raw(msgspec.Struct):
     tokens_out: Any = None
     completed: Any = None
     interrupted: Any = None
+    reason: Any = None
+    platform: Any = None
+    cron: Any = None
+    skill: Any = None
+    seam: Any = None
+    provider: Any = None
+    error_class: Any = None
+    fallback_from: Any = None
+    tokens_cached: Any = None
+    tokens_reasoning: Any = None
+    retry: Any = None
 
 
 _lines = msgspec.json.Decoder(_Raw)
@@ -146,7 +176,7 @@ def _take(line: bytes, found: Telemetry) -> str | None:
         raw = _lines.decode(line)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return "not_json"
-    if not _HEX16.fullmatch(raw.run):
+    if not HEX16.fullmatch(raw.run):
         return "bad_run"
     if raw.schema is not None:
         return _take_head(raw, found)
@@ -176,8 +206,9 @@ def _take_head(raw: _Raw, found: Telemetry) -> str | None:
     if not session_id:
         return "no_session"
     found.heads[raw.run] = Head(
-        session_id, _name(raw.house), _name(raw.kit), _name(raw.hermes), _name(raw.parent)
-    )
+        session_id, _name(raw.house), _name(raw.kit), _name(raw.hermes), _name(raw.parent),
+        platform=_name(raw.platform), cron=_name(raw.cron), seam=_code(raw.seam),
+    )  # fmt: skip
     return None
 
 
@@ -197,14 +228,22 @@ def _check(raw: _Raw, head: Head) -> Line | str:
         latency_ms=duration_ms(raw.latency_ms),
         policy=_count(raw.policy, _MOST_REVISIONS),
         outcome=raw.outcome if isinstance(raw.outcome, str) else "unknown",
+        platform=_name(raw.platform) or head.platform,
+        cron=_name(raw.cron) or head.cron,
+        skill=_name(raw.skill),
     )
     if line.kind == "tool":
         return _check_tool(raw, line)
     if line.kind == "model":
         line.tokens_in = _count(raw.tokens_in, _MOST_TOKENS)
         line.tokens_out = _count(raw.tokens_out, _MOST_TOKENS)
+        line.tokens_cached = _count(raw.tokens_cached, _MOST_TOKENS)
+        line.tokens_reasoning = _count(raw.tokens_reasoning, _MOST_TOKENS)
+        line.provider, line.fallback_from = _name(raw.provider), _name(raw.fallback_from)
+        line.error_class, line.retry = _code(raw.error_class), _count(raw.retry, _MOST_RETRIES)
     elif line.kind == "end":
         line.completed, line.interrupted = raw.completed is True, raw.interrupted is True
+        line.reason = _code(raw.reason)
     else:
         return "unknown_kind"
     return line
@@ -216,10 +255,10 @@ def _check_tool(raw: _Raw, line: Line) -> Line | str:
         return "no_tool"
     if line.outcome not in OUTCOMES:
         return "bad_outcome"
-    if not isinstance(raw.signature, str) or not _HEX16.fullmatch(raw.signature):
+    if not isinstance(raw.signature, str) or not HEX16.fullmatch(raw.signature):
         return "bad_signature"
     shape = raw.shape if isinstance(raw.shape, str) else ""
-    if not _SHAPE.fullmatch(shape):
+    if not SHAPE.fullmatch(shape):
         return "bad_shape"
     line.tool, line.signature, line.shape = tool, raw.signature, shape
     line.call_id = raw.call_id if isinstance(raw.call_id, str) else ""
@@ -233,81 +272,16 @@ def _check_tool(raw: _Raw, line: Line) -> Line | str:
 
 
 def _name(value: Any) -> str | None:
-    if not isinstance(value, str) or not value or len(value) > _LONGEST_NAME:
+    if not isinstance(value, str) or not value or len(value) > LONGEST_NAME:
         return None
     return value
 
 
 def _code(value: Any) -> str | None:
-    return value if isinstance(value, str) and _CODE.fullmatch(value) else None
+    return value if isinstance(value, str) and CODE.fullmatch(value) else None
 
 
 def _count(value: Any, most: int) -> int | None:
     if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value <= most:
         return None
     return value
-
-
-def schema() -> dict[str, Any]:
-    """JSON Schema (2020-12) of one line of a telemetry file: a header, or a line of a kind."""
-    name = {"type": "string", "minLength": 1, "maxLength": _LONGEST_NAME}
-    run = {"type": "string", "pattern": f"^{_HEX16.pattern}$"}
-    maybe_name = {"type": ["string", "null"], "maxLength": _LONGEST_NAME}
-    count = {"type": ["integer", "null"], "minimum": 0}
-    latency = {"type": ["number", "null"], "minimum": 0}
-    common = {
-        "run": run,
-        "n": {"type": "integer", "minimum": 0},
-        "at": {"type": "number", "exclusiveMinimum": 0},
-    }
-    header = {
-        "schema": {"const": SCHEMA + MAJOR},
-        "run": run,
-        "session_id": name,
-        **dict.fromkeys(("house", "platform", "parent", "kit", "hermes"), maybe_name),
-    }
-    tool = common | {
-        "kind": {"const": "tool"},
-        "tool": name,
-        "call_id": {"type": ["string", "null"]},
-        "turn": {"type": ["string", "null"]},
-        "inner": {"type": "boolean"},
-        "model": maybe_name,
-        "signature": {"type": "string", "pattern": f"^{_HEX16.pattern}$"},
-        "shape": {"type": "string", "pattern": f"^{_SHAPE.pattern}$"},
-        "outcome": {"enum": list(OUTCOMES)},
-        "rule": {"type": "string", "pattern": f"^{_CODE.pattern}$"},
-        "error_type": {"type": ["string", "null"], "pattern": f"^{_CODE.pattern}$"},
-        "latency_ms": latency,
-        "confidence": {"type": ["number", "null"], "minimum": 0, "maximum": 1},
-        "policy": count,
-        "followed": {"type": ["boolean", "null"]},
-    }
-    model = common | {
-        "kind": {"const": "model"},
-        "model": maybe_name,
-        "provider": maybe_name,
-        "outcome": {"enum": list(OUTCOMES)},
-        "latency_ms": latency,
-        "tokens_in": count,
-        "tokens_out": count,
-    }
-    end = common | {
-        "kind": {"const": "end"},
-        "completed": {"type": "boolean"},
-        "interrupted": {"type": "boolean"},
-    }
-    shapes = (
-        (header, ["schema", "run", "session_id"]),
-        (tool, ["run", "n", "at", "kind", "tool", "signature", "shape", "outcome"]),
-        (model, ["run", "n", "at", "kind", "outcome"]),
-        (end, ["run", "n", "at", "kind", "completed", "interrupted"]),
-    )
-    return {
-        "$schema": "https://json-schema.org/draft/2020-12/schema",
-        "title": "A line of timmy.telemetry/1",
-        "oneOf": [
-            {"type": "object", "properties": properties, "required": required}
-            for properties, required in shapes
-        ],
-    }

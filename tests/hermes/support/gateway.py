@@ -29,9 +29,11 @@ def read(number):
 with ThreadPoolExecutor({threads}) as pool:
     print(sum(pool.map(read, range({first}, {last}))), "read")
 """
-# What differs between two runs of the same work: clocks, and the ids and places that are made of them.
+# What differs between two runs of the same work: clocks, the ids and places that are made of them, and which
+# of the reviews is the first to write into the memory that all sessions share.
 _VARIES: Final = re.compile(
     r"\d+\.\d+|\d{4}-\d\d-\d\d[T ]\d\d:\d\d(?::\d\d)?|[0-9a-f]{8,}|subagent-\d+-\w+|\b\d{1,2}:\d\d\b"
+    r"|\d+% \S+ [\d,]+/[\d,]+ chars|entry_count\W+\d+"
 )
 
 

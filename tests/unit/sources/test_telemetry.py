@@ -155,3 +155,27 @@ def test_calls_of_models_and_ends_of_turns_have_their_own_facts() -> None:
 
     assert (first.model, first.tokens_in, first.tokens_out) == ("m", 10, None)
     assert (second.completed, second.interrupted) == (True, False)
+
+
+def test_what_some_versions_offer_is_read_and_what_makes_no_sense_of_it_is_left_out() -> None:
+    header = HEADER | {"platform": "telegram", "cron": "j7", "seam": "middleware"}
+    model = {
+        "run": RUN, "n": 2, "at": 1795381822.3, "kind": "model", "model": "m", "outcome": "error",
+        "provider": "p", "error_class": "rate_limit", "fallback_from": "big", "retry": 2,
+        "tokens_cached": 900, "tokens_reasoning": 70, "skill": "deploy",
+    }  # fmt: skip
+    end = {
+        "run": RUN, "n": 3, "at": 1795381823.0, "kind": "end", "completed": True,
+        "interrupted": False, "reason": "text_response", "platform": "cli",
+    }  # fmt: skip
+    found = read(header, TOOL | {"skill": "deploy"}, model, end, model | {"n": 4, "retry": "x"})
+
+    tool, request, turn, odd = found.lines
+    assert (tool.platform, tool.cron, tool.skill) == ("telegram", "j7", "deploy")
+    for name in ("provider", "error_class", "fallback_from", "retry", "tokens_cached",
+                 "tokens_reasoning", "skill"):  # fmt: skip
+        assert getattr(request, name) == model[name]
+    assert (turn.reason, turn.platform) == ("text_response", "cli")
+    assert (odd.retry, odd.error_class) == (None, "rate_limit")
+    assert found.heads[RUN].seam == "middleware"
+    assert found.refused == {}
