@@ -101,12 +101,14 @@ class IntakeRig:
         self.inbox.close()
         self.database.close()
 
-    def write(self, name: str, data: bytes) -> None:
-        """As Hermes does: a temporary file in the same directory, fsync, rename."""
+    def write(self, name: str, data: bytes, *, at: float | None = None) -> None:
+        """As Hermes does: a temporary file in the same directory, fsync, rename; at a time if given."""
         target = self.sessions / name
         target.parent.mkdir(exist_ok=True)
         temporary = target.with_name(f".{name.rpartition('/')[2]}.x1.tmp")
         temporary.write_bytes(data)
+        if at is not None:
+            os.utime(temporary, (at, at))
         temporary.rename(target)
 
     def look(self) -> int:

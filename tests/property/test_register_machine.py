@@ -6,7 +6,7 @@ The limits of what a snapshot can tell, which the model keeps to:
 * Where ids repeat (counters, restarting counters, one id for all, none), two calls with the same id and
   the same arguments cannot be told apart once compaction, rotation, a branch or an undo has moved or
   dropped one of them: the bytes of the file are the same. So there the model makes no two equal calls.
-* A branch where ids repeat is known by its first turn, so that turn has ended before it is branched.
+* Where ids repeat and no message has a time, a branch looks like the same work done twice, and is counted.
 * Where ids repeat, what a compaction, a rotation or a branch moves was read where it stood before.
 * Where ids repeat and an undo or a retry has left the file as it was (it would be shorter), nothing is
   moved before the file has outgrown it: its end is no longer the end of the conversation.
@@ -30,7 +30,7 @@ from tests.support import IntakeRig
 from timmyd.house.shape import describe
 
 START = 1_700_000_000.0
-NOW = 1_900_000_000.0
+NOW = 1_720_000_000.0
 OK = '{"output": "", "exit_code": 0, "error": null}'
 BAD = '{"output": "", "exit_code": 3, "error": "failed"}'
 TOOLS = ("terminal", "read_file")
@@ -54,6 +54,10 @@ class Item(NamedTuple):
     kind: str
     call: Made | None = None
     words: str = ""
+
+
+def written(data: bytes) -> float:
+    return datetime.fromisoformat(json.loads(data)["last_updated"]).timestamp()
 
 
 def iso(at: float) -> str:
@@ -187,7 +191,7 @@ class Agent(RuleBasedStateMachine):
         self.put(*version)
 
     def put(self, name: str, data: bytes, shown: frozenset[int], answered: frozenset[int]) -> None:
-        self.intake.write(name, data)
+        self.intake.write(name, data, at=written(data))
         self.waiting[name] = (shown, answered)
 
     @property
@@ -305,7 +309,11 @@ class Agent(RuleBasedStateMachine):
         self.write()
 
     @precondition(
-        lambda self: self.turn_is_over and not any(i.kind == "summary" for i in self.items)
+        lambda self: (
+            self.turn_is_over
+            and self.style == "unique"
+            and not any(i.kind == "summary" for i in self.items)
+        )
     )
     @rule()
     def branch(self) -> None:

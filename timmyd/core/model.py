@@ -90,8 +90,10 @@ class Session(msgspec.Struct, kw_only=True):
 
     Attributes:
         session_id: As the file says; opaque, hostile.
+        named: The file says it; else its name stands for it.
         started_at: Unix seconds; construction of the agent, not of the session.
         updated_at: Unix seconds of the last write, as the file says.
+        naive: It says so without a zone, so that it may be wrong by hours.
         start_key: The start as the file writes it; two ids that share it to the microsecond
             are one process (a rotation), so one lineage.
         turns: How many user messages it shows.
@@ -104,10 +106,12 @@ class Session(msgspec.Struct, kw_only=True):
 
     source: Source
     session_id: str
+    named: bool = True
     model: str | None = None
     platform: str | None = None
     started_at: float | None = None
     updated_at: float | None = None
+    naive: bool = False
     start_key: str | None = None
     turns: int = 0
     opening: int | None = None

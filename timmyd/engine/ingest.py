@@ -8,21 +8,18 @@ from zoneinfo import ZoneInfo
 import msgspec
 
 from timmyd.config import Settings
-from timmyd.core.counting.identity import hash_text
 from timmyd.core.counting.register import Register
 from timmyd.core.counting.walk import Placement, place
 from timmyd.core.model import Call, Execution, Session
 from timmyd.core.tasks import TaskTable
 from timmyd.engine.facts import Describer, clean_model, judge_result, loads_result
-from timmyd.engine.intake import Cursor, Origin, Taken, keep_known
+from timmyd.engine.intake import HORIZON_S, Cursor, Origin, Taken, keep_known, settle_times
+from timmyd.engine.lineage import Lineages
 from timmyd.engine.lines import LineIngest
-from timmyd.engine.marks import marks, opening_marks, repeating_marks
 from timmyd.house.outcome import PLAIN, Judgement, Marks, judge
 from timmyd.sources import session as plain, snapshot
 from timmyd.sources.decoding import Content
-from timmyd.store.batch import NO_LINEAGE, Batch
-
-_MARK_CALLS = 3
+from timmyd.store.batch import Batch
 
 
 class Ingest:
@@ -112,9 +109,15 @@ class Ingest:
     ) -> Taken:
         """Take in what a document-like source shows of a session; `cursor` as for `take`."""
         first_look = cursor is None
-        lineage, file = self._lineage(batch, origin, shown)
-        register = batch.register(lineage)
+        sure = settle_times(shown, origin)
         written_at = min(shown.updated_at or origin.written_at, origin.now)
+        if written_at < origin.now - HORIZON_S and shown.calls:
+            shown = msgspec.structs.replace(
+                shown, calls=[], checkpoint=None, skipped={"too_old": len(shown.calls)}
+            )
+        lineages = Lineages(batch, origin)
+        lineage, file = lineages.of_document(shown, self.describe.key)
+        register = batch.register(lineage)
         placed = place(
             register,
             shown,
@@ -122,8 +125,9 @@ class Ingest:
             facts=self.describe.key,
             new_execution=batch.new_execution,
             seen_at=written_at,
+            sure=sure,
         )
-        draft = _Drafts(self, origin, shown, register, lineage, first_look=first_look)
+        draft = _Drafts(self, batch, origin, shown, register, lineage, first_look=first_look)
         new = amended = 0
         for placement in placed.placements:
             if placement.new:
@@ -132,9 +136,7 @@ class Ingest:
             elif self._amend(batch, register, placement, draft):
                 amended += 1
         counted = [placement.call for placement in placed.placements if placement.new]
-        batch.mark(marks(origin.home, shown, counted), lineage)
-        batch.mark(opening_marks(origin.home, shown, gone_on=shown.turns > 1), lineage)
-        batch.mark(repeating_marks(origin.home, shown), NO_LINEAGE)
+        lineages.leave_document(lineage, shown, counted)
         batch.touch(lineage, origin.now)
         seen = len(shown.calls) - new
         before = {} if cursor is None else cursor.skipped
@@ -142,40 +144,6 @@ class Ingest:
         fresh = {reason: n - before.get(reason, 0) for reason, n in skipped.items()}
         after = Cursor(checkpoint=placed.checkpoint, skipped=skipped)
         return Taken(new, seen, amended, {reason: n for reason, n in fresh.items() if n > 0}, after)
-
-    # ------------------------------------------------------------------- lineage
-    def _lineage(self, batch: Batch, origin: Origin, shown: Session) -> tuple[int, int]:
-        """The lineage that a document belongs to, and the hash that its path starts from.
-
-        A document may be what shows that several lineages are one: a branch of the first that was
-        rotated into the second. Then they become the oldest of them.
-        """
-        home = batch.name(origin.home)
-        file = hash_text(shown.session_id)
-        own = batch.lineage_of(home, file)
-        if own is not None and batch.register(own).path(file):
-            return own, file
-        found = self._continued(batch, origin, shown)
-        if own is not None:
-            found.add(own)
-        if not found:
-            found.add(batch.new_lineage(origin.house, started_at=shown.started_at, now=origin.now))
-        root = min(found)
-        for lineage in sorted(found - {root}):
-            batch.merge(lineage, root, origin.now)
-        if own is None:
-            batch.enter(home, file, root)
-        return root, file
-
-    def _continued(self, batch: Batch, origin: Origin, shown: Session) -> set[int]:
-        """The lineages that a document continues, by its start and its calls, else by its first turn."""
-        found = batch.joined(marks(origin.home, shown, shown.calls[:_MARK_CALLS]))
-        if found:
-            return found
-        openings = opening_marks(origin.home, shown, gone_on=True)
-        if shown.turns > 1:
-            openings.extend(opening_marks(origin.home, shown, gone_on=False))
-        return batch.joined(openings)
 
     # ----------------------------------------------------------------- documents
     @staticmethod
@@ -222,6 +190,7 @@ class _Drafts:
     def __init__(
         self,
         ingest: Ingest,
+        batch: Batch,
         origin: Origin,
         shown: Session,
         register: Register,
@@ -232,7 +201,7 @@ class _Drafts:
         self._ingest = ingest
         self._known = register.known
         self._lineage = lineage
-        self._house = origin.house
+        self._house = batch.house_of(lineage) or origin.house
         self._source = shown.source
         self._model = clean_model(shown.model) if shown.model else None
         self._now = origin.now
@@ -271,7 +240,7 @@ class _Drafts:
         """When a call ran, Unix seconds, and whether that is inferred (CONTRACT §1)."""
         at = placement.call.at
         if at is not None and at > 0:
-            return min(at, self._now), False
+            return min(at, self._now), at > self._now
         if self._spread:
             return self._start + self._step * (placement.position + 1), True
         return self._written, True

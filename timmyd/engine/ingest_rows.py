@@ -1,25 +1,28 @@
 """Takes the rows of Hermes' `state.db`, or of an export of it, into the database: each call once."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final, NamedTuple
 
 import msgspec
 
-from timmyd.core.counting.identity import ANSWERED, STATE_DB, TELEMETRY, hash_text, keys_of
+from timmyd.core.counting.identity import (
+    ANSWERED,
+    STATE_DB,
+    TELEMETRY,
+    hash_text,
+    is_damaged,
+    keys_of,
+)
 from timmyd.core.counting.row_memory import RowMemory
 from timmyd.core.counting.row_thread import Arrival, Asked, Resolved, Thread
 from timmyd.core.model import Call, Execution, Facts
 from timmyd.engine.facts import clean_model
 from timmyd.engine.ingest import Ingest
-from timmyd.engine.ingest_lineage import continued, join
-from timmyd.engine.intake import Origin
+from timmyd.engine.intake import HORIZON_S, Origin
+from timmyd.engine.lineage import Lineages, Seen, continued
 from timmyd.house.outcome import Judgement
 from timmyd.sources.state_db_rows import Row, SessionRow, ends_of_blocks
 from timmyd.store.batch import Batch
-
-DAY_S: Final = 86_400.0
-HORIZON_S: Final = 400 * DAY_S
-"""Older rows are not taken in: what is remembered of lineages goes after this time."""
 
 _RAN: Final = frozenset({"ok", "error", "timeout"})
 _LEAST_LATENCY_S: Final = 1e-4
@@ -74,10 +77,16 @@ class _View:
     """One session in the course of one piece."""
 
     def __init__(
-        self, row: SessionRow, lineage: int, memory: RowMemory, parent: SessionRow | None
+        self,
+        row: SessionRow,
+        lineage: int,
+        house: str,
+        memory: RowMemory,
+        parent: SessionRow | None,
     ) -> None:
         self.row = row
         self.lineage = lineage
+        self.house = house
         self.memory = memory
         self.sid = hash_text(row.id)
         self.thread: Thread = memory.thread(self.sid)
@@ -111,7 +120,7 @@ class _Flow:
         fresh = [row for row in rows if row.at is None or row.at >= self.oldest]
         if len(fresh) < len(rows):
             self._skip("too_old", len(rows) - len(fresh))
-        self._open_views({row.session_id for row in fresh})
+        self._open_views(fresh)
         ends = ends_of_blocks(fresh)
         for row in fresh:
             self._take(row, ends.get(row.id))
@@ -123,18 +132,29 @@ class _Flow:
         return TakenRows(self.new, self.duplicates, self.amended, self.skipped)
 
     # ------------------------------------------------------------------ lineage
-    def _open_views(self, session_ids: Iterable[str]) -> None:
-        wanted = sorted(session_ids)
-        for session_id in wanted:
-            join(self.batch, self.origin, self.sessions, session_id)
-        home = self.batch.name(self.origin.home)
-        for session_id in wanted:
-            lineage = self.batch.lineage_of(home, hash_text(session_id)) or 0
+    def _open_views(self, rows: Sequence[Row]) -> None:
+        asked: dict[str, list[Call]] = {}
+        for row in rows:
+            asked.setdefault(row.session_id, []).extend(row.calls or ())
+        lineages = Lineages(self.batch, self.origin)
+        of: dict[str, int] = {}
+        for session_id in sorted(asked):
+            calls = asked[session_id]
+            of[session_id] = lineages.of_rows(self.sessions, session_id, map(self._seen, calls))
+            lineages.leave(of[session_id], [call.ids for call in calls])
+        for session_id in sorted(asked):
+            lineage = lineages.now(of[session_id])
             memory = self.memories.get(lineage)
             if memory is None:
                 memory = self.memories[lineage] = RowMemory(self.batch.register(lineage))
-            row = self.sessions.get(session_id) or SessionRow(session_id)
-            self.views[session_id] = _View(row, lineage, memory, self._parent_of(row))
+            session = self.sessions.get(session_id) or SessionRow(session_id)
+            house = self.batch.house_of(lineage) or self.origin.house
+            self.views[session_id] = _View(
+                session, lineage, house, memory, self._parent_of(session)
+            )
+
+    def _seen(self, call: Call) -> Seen:
+        return call.ids, self.ingest.describe.key(call), is_damaged(call)
 
     def _parent_of(self, row: SessionRow) -> SessionRow | None:
         parent = continued(self.sessions, row)
@@ -213,7 +233,7 @@ class _Flow:
             at=min(at, self.origin.now),
             at_approximate=approximate,
             session=view.lineage,
-            house=self.origin.house,
+            house=view.house,
             tool=facts.tool,
             signature=facts.signature,
             shape=facts.shape,

@@ -1,13 +1,21 @@
 """What goes into taking a file in, and what comes out; shared by every flow."""
 
 from collections.abc import Mapping
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 import msgspec
 import xxhash
 
-from timmyd.core.model import Checkpoint, Execution, Source
+from timmyd.core.model import Checkpoint, Execution, Session, Source
 from timmyd.sources import telemetry
+
+DAY_S: Final = 86_400.0
+HORIZON_S: Final = 400 * DAY_S
+"""What is older is not taken in: what is remembered of lineages goes after this time."""
+
+_ZONE_STEP_S: Final = 900.0
+_WIDEST_ZONE_S: Final = 26 * 3600.0
+_WRITING_S: Final = 5.0
 
 
 class Origin(NamedTuple):
@@ -20,6 +28,8 @@ class Origin(NamedTuple):
         name: The file's name without folder and ending.
         written_at: The file's time of change, Unix seconds.
         now: Unix seconds; nothing is recorded later than this.
+        owner: Uid of the owner of the home, None where it is not known.
+        imported: An operator handed it over: it may be a copy that lies with somebody else.
     """
 
     home: str
@@ -28,6 +38,8 @@ class Origin(NamedTuple):
     name: str
     written_at: float
     now: float
+    owner: int | None = None
+    imported: bool = False
 
 
 class Cursor(msgspec.Struct, kw_only=True):
@@ -65,6 +77,25 @@ class Taken(NamedTuple):
     amended: int
     skipped: Mapping[str, int]
     cursor: Cursor | None
+
+
+def settle_times(shown: Session, origin: Origin) -> bool:
+    """Mend the times of a document that says them without a zone; whether they can be relied on.
+
+    Hermes writes local times. Where the file's own time says that they are off by whole quarters
+    of an hour, they were another zone's, or the hour that the end of summer time repeats.
+    """
+    updated_at = shown.updated_at
+    if updated_at is None or not shown.naive:
+        return True
+    off = origin.written_at - updated_at
+    shift = round(off / _ZONE_STEP_S) * _ZONE_STEP_S
+    if abs(off - shift) > _WRITING_S or abs(shift) > _WIDEST_ZONE_S:
+        return False
+    shown.updated_at = updated_at + shift
+    if shown.started_at is not None:
+        shown.started_at += shift
+    return True
 
 
 def keep_known(found: Execution, before: Execution) -> Execution:

@@ -7,16 +7,14 @@ from timmyd.core.counting.identity import (
     ANSWERED,
     INNER,
     TELEMETRY,
-    hash_text,
     keys_of,
-    unique_ids,
 )
 from timmyd.core.counting.register import Register
 from timmyd.core.model import Execution
 from timmyd.core.tasks import TaskTable
 from timmyd.engine.facts import clean_model, clean_tool, facts_key
-from timmyd.engine.intake import Cursor, Origin, Taken, keep_known
-from timmyd.engine.marks import id_mark
+from timmyd.engine.intake import HORIZON_S, Cursor, Origin, Taken, keep_known
+from timmyd.engine.lineage import Lineages
 from timmyd.sources import telemetry
 from timmyd.sources.decoding import Content
 from timmyd.sources.messages import ids_of
@@ -39,9 +37,17 @@ class LineIngest:
             SessionError: The file is of a newer major schema.
         """
         found = telemetry.decode(bytes(data), cursor.heads)
+        lineages = Lineages(batch, origin)
         new = duplicates = amended = 0
+        skipped = dict(found.refused)
         for line in found.lines:
-            lineage = self._line_lineage(batch, origin, line)
+            if line.at < origin.now - HORIZON_S:
+                skipped["too_old"] = skipped.get("too_old", 0) + 1
+                continue
+            ids = ids_of(line.call_id) if line.kind == "tool" and not line.inner else ()
+            facts = facts_key(line.tool, line.signature) if line.kind == "tool" else 0
+            lineage = lineages.of_line(line.session_id, ids, facts)
+            lineages.leave(lineage, (ids,))
             register = batch.register(lineage)
             batch.touch(lineage, origin.now)
             if not register.take_line(line.run, line.n):
@@ -64,24 +70,7 @@ class LineIngest:
         if found.size:
             proof = bytes(data[max(0, found.size - _PROOF_BYTES) : found.size])
             after.proof, after.proof_bytes = xxhash.xxh3_64_intdigest(proof), len(proof)
-        return Taken(new, duplicates + amended, amended, found.refused, after)
-
-    def _line_lineage(self, batch: Batch, origin: Origin, line: telemetry.Line) -> int:
-        home = batch.name(origin.home)
-        sid = hash_text(line.session_id)
-        lineage = batch.lineage_of(home, sid)
-        if lineage is None:
-            lineage = batch.new_lineage(origin.house, started_at=None, now=origin.now)
-            batch.enter(home, sid, lineage)
-        ids = ids_of(line.call_id)
-        marks = [id_mark(origin.home, one) for one in unique_ids(ids)]
-        if line.inner or not marks or batch.register(lineage).with_keys(keys_of(ids)):
-            return lineage
-        # a child that was read before showed the call as a copy
-        for other in batch.joined(marks) - {lineage}:
-            batch.merge(lineage, other, origin.now)
-            return other
-        return lineage
+        return Taken(new, duplicates + amended, amended, skipped, after)
 
     def _take_tool_line(
         self,
@@ -98,14 +87,12 @@ class LineIngest:
         if not line.inner:
             began = at - (line.latency_ms or 0.0) / 1000.0
             index = register.meet(keys, facts, rank=TELEMETRY, began_at=began)
-        execution = self._from_line(origin, lineage, line, at)
+        execution = self._from_line(batch, origin, lineage, line, at)
         if index is None:
             execution = msgspec.structs.replace(execution, id=batch.new_execution())
             flags = ANSWERED | (INNER if line.inner else 0)
             register.add(keys, facts, execution.id, rank=TELEMETRY, seen_at=at, flags=flags)
             batch.add(execution)
-            if not line.inner:
-                self._mark(batch, origin, lineage, line)
             return True
         known = register.known[index]
         known.shown_by |= 1 << TELEMETRY
@@ -114,22 +101,16 @@ class LineIngest:
         before = batch.execution(known.execution)
         if before is not None:
             batch.amend(keep_known(msgspec.structs.replace(execution, id=known.execution), before))
-        self._mark(batch, origin, lineage, line)
         return False
 
-    @staticmethod
-    def _mark(batch: Batch, origin: Origin, lineage: int, line: telemetry.Line) -> None:
-        ids = unique_ids(ids_of(line.call_id))
-        batch.mark([id_mark(origin.home, one) for one in ids], lineage)
-
     def _from_line(
-        self, origin: Origin, lineage: int, line: telemetry.Line, at: float
+        self, batch: Batch, origin: Origin, lineage: int, line: telemetry.Line, at: float
     ) -> Execution:
         return Execution(
             id=0,
             at=at,
             session=lineage,
-            house=origin.house,
+            house=batch.house_of(lineage) or origin.house,
             tool=clean_tool(line.tool),
             signature=line.signature,
             shape=line.shape,
@@ -152,13 +133,12 @@ class LineIngest:
 def _take_other_line(
     batch: Batch, origin: Origin, lineage: int, line: telemetry.Line, at: float
 ) -> None:
+    house = batch.house_of(lineage) or origin.house
     if line.kind == "end":
-        batch.add_turn(
-            Turn(at, lineage, origin.house, line.completed, line.interrupted, line.policy)
-        )
+        batch.add_turn(Turn(at, lineage, house, line.completed, line.interrupted, line.policy))
     elif line.model:
         model = clean_model(line.model)
         ok = line.outcome == "ok"
         batch.add_request(
-            Request(at, origin.house, model, ok, line.latency_ms, line.tokens_in, line.tokens_out)
+            Request(at, house, model, ok, line.latency_ms, line.tokens_in, line.tokens_out)
         )

@@ -56,6 +56,7 @@ class Reader:
         clock: Clock,
         largest_bytes: int,
     ) -> None:
+        self.imported = False
         self.database = database
         self.ingest = ingest
         self.inbox = inbox
@@ -211,6 +212,8 @@ class Reader:
                 name=waiting.entry.name.rpartition(".")[0],
                 written_at=max(0.0, status.st_mtime_ns / 1e9),
                 now=now,
+                owner=status.st_uid,
+                imported=self.imported,
             )
             offset = 0
             if waiting.source == "snapshot" and cursor is not None:

@@ -87,6 +87,7 @@ class StateDbs:
         self.files: dict[Path, StateDb] = {}
         self.restarts = 0
         self.too_old = 0
+        self.imported = False
         self._began_at = monotonic()
         self._settle_s = settle_s
         self._slice_rows = _FIRST_ROWS
@@ -215,6 +216,8 @@ class StateDbs:
             name=file.name,
             written_at=written_at(found),
             now=now,
+            owner=None if file.directory is None else file.directory.owner_uid,
+            imported=self.imported,
         )
         with self.database.batch() as batch:
             taken = self.ingest.take(

@@ -10,7 +10,7 @@ from timmyd.errors import SessionError
 from timmyd.sources.decoding import Content, decode_lenient, with_usable_messages, wrong_type
 from timmyd.sources.messages import Message, converse, text
 from timmyd.sources.snapshot import opening
-from timmyd.sources.times import moment
+from timmyd.sources.times import is_naive, moment
 
 
 class _Plain(msgspec.Struct):
@@ -80,10 +80,12 @@ def _session(
     return Session(
         source="session",
         session_id=text(found.session_id) or fallback_id,
+        named=bool(text(found.session_id)),
         model=text(found.model) or None,
         platform=text(found.platform) or None,
         started_at=moment(start, zone),
         updated_at=moment(updated, zone),
+        naive=is_naive(updated),
         turns=conversation.turns,
         opening=opening(conversation),
         calls=conversation.calls,

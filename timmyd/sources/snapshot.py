@@ -17,7 +17,7 @@ from timmyd.core.model import Checkpoint, Session
 from timmyd.errors import SessionError
 from timmyd.sources.decoding import Content, decode_lenient
 from timmyd.sources.messages import Conversation, Message, as_json, converse, text
-from timmyd.sources.times import moment
+from timmyd.sources.times import is_naive, moment
 
 TAIL_FROM_BYTES = 256 * 1024
 """Below this size decoding the whole file is cheaper than keeping a checkpoint."""
@@ -215,6 +215,7 @@ def _session(header: _Header, conversation: Conversation, zone: tzinfo | None) -
         platform=text(header.platform) or None,
         started_at=moment(header.session_start, zone),
         updated_at=moment(header.last_updated, zone),
+        naive=is_naive(header.last_updated),
         start_key=text(header.session_start) or None,
         turns=conversation.turns,
         opening=opening(conversation),
@@ -224,16 +225,23 @@ def _session(header: _Header, conversation: Conversation, zone: tzinfo | None) -
 
 
 def opening(conversation: Conversation) -> int | None:
-    """A hash of the first turn with calls, its words, requests and results, once it has ended.
+    """A hash of the first turn with calls, its words, requests, results and their times, once it ended.
 
-    By it the copy that `/branch` makes is recognised where ids repeat.
+    By it the copy that `/branch` makes is recognised where ids repeat. Without times it could be
+    the same work done twice, and is counted.
     """
     calls = conversation.calls[: conversation.opening]
-    if not calls:
+    if not calls or any(call.at is None for call in calls):
         return None
     parts = [_gist(words) for words in conversation.opening_words]
     for call in calls:
-        parts += (call.call_id, call.tool, _gist(call.arguments), _gist(call.content))
+        parts += (
+            call.call_id,
+            call.tool,
+            _gist(call.arguments),
+            _gist(call.content),
+            repr(call.at),
+        )
     return hash_text("\0".join(parts))
 
 

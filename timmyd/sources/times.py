@@ -1,5 +1,6 @@
 """PURE: times as agents write them: seconds, milliseconds, ISO with or without a zone, text."""
 
+import re
 from datetime import datetime, tzinfo
 from email.utils import parsedate_to_datetime
 from typing import Any, Final
@@ -8,6 +9,8 @@ LONGEST_MS: Final = 31 * 86_400_000.0
 """No call takes longer, in milliseconds; sums of more would overflow."""
 
 _LONGEST_TEXT: Final = 64
+_NAIVE: Final = re.compile(r"\s*\d{4}-?\d\d")
+_ZONE: Final = re.compile(r"(?:[Zz]|UTC|GMT|[+-]\d\d(?::?\d\d)?)\s*$")
 _UNITS: Final = ((1e11, 1.0), (1e14, 1e3), (1e17, 1e6), (1e20, 1e9))
 """What is below the first is in units of which the second make a second."""
 
@@ -75,10 +78,7 @@ def _parsed(words: str) -> datetime | None:
 
 def is_naive(value: Any) -> bool:
     """Whether a time is written without its zone, so that it may be wrong by hours."""
-    if not isinstance(value, str):
-        return False
-    found = _parsed(value.strip()) if len(value) <= _LONGEST_TEXT else None
-    return found is not None and found.tzinfo is None
+    return isinstance(value, str) and _NAIVE.match(value) is not None and not _ZONE.search(value)
 
 
 def duration_ms(value: Any) -> float | None:

@@ -1,14 +1,14 @@
 """The write side: what was read of sessions and the fact that it was read, in one transaction."""
 
 import sqlite3
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping
 
 import msgspec
 
-from timmyd.core.counting.register import Register
 from timmyd.core.model import Execution
 from timmyd.house.outcome import RATED
 from timmyd.store import statements
+from timmyd.store.lineages import Lineages
 from timmyd.store.owners import settle_house
 from timmyd.store.registers import KeptRegisters
 from timmyd.store.rollups import Fold
@@ -39,13 +39,16 @@ __all__ = [
 SKIPPED = "skipped."
 """How the names of the counters of skipped elements begin."""
 
+SHARED = "shared."
+"""The same of sessions that two houses show."""
+
+_BETWEEN = " of "
+
 _LEARNED = RATED | {"rejected"}
 
 
-class Batch:
+class Batch(Lineages):
     """An open write transaction. What it holds is folded in memory and written by `commit`.
-
-    Registers are loaded once and kept, so several versions of one session may share a batch.
 
     Attributes:
         counted: How many executions are new, by house, source and outcome.
@@ -57,23 +60,18 @@ class Batch:
         combos: dict[tuple[str, ...], int],
         kept: KeptRegisters,
     ) -> None:
-        self._connection = connection
+        super().__init__(connection, kept)
         self._combos = combos
         self._combos_added: list[tuple[str, ...]] = []
         self._combos_used: dict[int, tuple[str, ...]] = {}
-        self._names: dict[str, int] = {}
         self._houses: dict[tuple[str, str], str] = {}
         self._fold = Fold()
         self._requests: dict[tuple[int, str, str], list[float]] = {}
         self._rows: list[tuple[object, ...]] = []
         self._pending: set[int] = set()
-        self._touched: dict[int, float] = {}
         self._counters: dict[str, int] = {}
-        self._joins: dict[int, int] = {}
         self._files: list[FileRow] = []
         self._turns: list[Turn] = []
-        connection.execute("BEGIN IMMEDIATE")
-        self._registers = kept.take(connection)
         row = connection.execute("SELECT max(id) FROM executions").fetchone()
         last = connection.execute("SELECT n FROM counters WHERE name = 'last_execution'").fetchone()
         self._next_id = max(row[0] or 0, last[0] if last else 0) + 1
@@ -84,83 +82,6 @@ class Batch:
         """The row id for a call that is counted now."""
         self._next_id += 1
         return self._next_id - 1
-
-    def lineage_of(self, home: int, sid: int) -> int | None:
-        """The lineage that this session id of this home belongs to."""
-        query = "SELECT lineage FROM sessions WHERE home = ? AND sid = ?"
-        row = self._connection.execute(query, (home, sid)).fetchone()
-        if row is None:
-            row = self._connection.execute(query, (self.name(NO_HOME), sid)).fetchone()
-            if row is not None:
-                self.enter(home, sid, int(row[0]))
-        return None if row is None else int(row[0])
-
-    def joined(self, marks: Sequence[int]) -> set[int]:
-        """The lineages that left any of these marks (see `mark`)."""
-        if not marks:
-            return set()
-        query = statements.JOINED.format(",".join("?" * len(marks)))
-        found = dict(self._connection.execute(query, marks).fetchall())
-        for mark in marks:
-            if mark in self._joins and found.get(mark) != NO_LINEAGE:
-                found[mark] = self._joins[mark]
-        return {lineage for lineage in found.values() if lineage}
-
-    def mark(self, marks: Iterable[int], lineage: int) -> None:
-        """Leave marks by which a later document may be known to continue this lineage.
-
-        With `NO_LINEAGE` the marks say nothing any more, for ever: what made them repeats.
-        """
-        for mark in marks:
-            if self._joins.get(mark) != NO_LINEAGE:
-                self._joins[mark] = lineage
-
-    def new_lineage(self, house: str, *, started_at: float | None, now: float) -> int:
-        """Open a lineage; returns its id."""
-        cursor = self._connection.execute(
-            "INSERT INTO lineages (house, started_at, updated_at, register) VALUES (?, ?, ?, x'')",
-            (house, started_at, now),
-        )
-        lineage = int(cursor.lastrowid or 0)
-        self._registers[lineage] = Register()
-        return lineage
-
-    def enter(self, home: int, sid: int, lineage: int) -> None:
-        """Record that a session id belongs to a lineage."""
-        self._connection.execute("INSERT INTO sessions VALUES (?, ?, ?)", (home, sid, lineage))
-
-    def merge(self, lineage: int, into: int, now: float) -> None:
-        """Let one lineage continue another: its session ids and its calls belong there now."""
-        self.register(into).absorb(self.register(lineage))
-        self._registers[lineage] = Register()
-        self.touch(into, now)
-        self.touch(lineage, now)
-        self._joins = {
-            mark: into if marked == lineage else marked for mark, marked in self._joins.items()
-        }
-        execute = self._connection.execute
-        execute("UPDATE sessions SET lineage = ? WHERE lineage = ?", (into, lineage))
-        execute("UPDATE lineages SET moved_to = ? WHERE moved_to = ?", (into, lineage))
-        execute("UPDATE lineages SET moved_to = ? WHERE id = ?", (into, lineage))
-
-    def register(self, lineage: int) -> Register:
-        """The register of a lineage; changes to it are saved once it is `touch`ed."""
-        register = self._registers.get(lineage)
-        if register is None:
-            row = self._connection.execute(
-                "SELECT register FROM lineages WHERE id = ?", (lineage,)
-            ).fetchone()
-            register = self._registers[lineage] = Register(row[0] or None if row else None)
-        return register
-
-    @property
-    def saved(self) -> dict[int, Register]:
-        """The registers that this batch saves."""
-        return {lineage: self._registers[lineage] for lineage in self._touched}
-
-    def touch(self, lineage: int, now: float) -> None:
-        """Save the lineage's register with this batch."""
-        self._touched[lineage] = now
 
     # --------------------------------------------------------------- executions
     def add(self, execution: Execution) -> None:
@@ -220,6 +141,10 @@ class Batch:
         for reason, n in reasons.items():
             self.count(f"{SKIPPED}{reason}", n)
 
+    def share(self, house: str, keeper: str) -> None:
+        """Note that a house shows a session that another one showed first, whose it stays."""
+        self.count(f"{SHARED}{house}{_BETWEEN}{keeper}")
+
     def save_file(self, row: FileRow) -> None:
         """Record how a file looked when it was read, and what came of it."""
         self._files.append(row)
@@ -259,30 +184,14 @@ class Batch:
             self._houses[claimed, owner] = name
         return name
 
-    def name(self, text: str) -> int:
-        """The id of an interned string; bytes of a path that are no UTF-8 are escaped."""
-        found = self._names.get(text)
-        if found is None:
-            key, text = text, text.encode("utf-8", "backslashreplace").decode()
-            self._connection.execute("INSERT OR IGNORE INTO names (name) VALUES (?)", (text,))
-            query = "SELECT id FROM names WHERE name = ?"
-            found = int(self._connection.execute(query, (text,)).fetchone()[0])
-            self._names[key] = found
-        return found
-
     # ------------------------------------------------------------------- ending
     def commit(self) -> None:
         """Write all of it and commit; on an error nothing of it stands."""
         try:
             self._flush_rows()
             self._flush_folds()
-            for lineage, now in self._touched.items():
-                self._connection.execute(
-                    "UPDATE lineages SET register = ?, updated_at = max(updated_at, ?) WHERE id = ?",
-                    (self._registers[lineage].dump(), now, lineage),
-                )
+            self.save_lineages()
             many = self._connection.executemany
-            many(statements.SAVE_JOIN, sorted(self._joins.items()))
             many(statements.SAVE_FILE, [msgspec.structs.astuple(row) for row in self._files])
             many(
                 "INSERT INTO turns (at, lineage, house, completed, interrupted, policy)"

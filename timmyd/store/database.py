@@ -17,7 +17,15 @@ from timmyd.house.keys import FALLBACK_HOUSE
 from timmyd.house.outcome import OUTCOMES
 from timmyd.house.shape import shape as shape_of, signature as signature_of
 from timmyd.store import queries, trends, upkeep
-from timmyd.store.batch import SKIPPED, Batch, FileRow, KeptRegisters, read_execution, signature_key
+from timmyd.store.batch import (
+    SHARED,
+    SKIPPED,
+    Batch,
+    FileRow,
+    KeptRegisters,
+    read_execution,
+    signature_key,
+)
 from timmyd.store.connection import MEMORY, connect, connect_read_only, guarded
 from timmyd.store.owners import Owners
 
@@ -381,6 +389,15 @@ class PatternDatabase:
         """How many elements could not be used, by reason."""
         counters = self.counters().items()
         return {name[len(SKIPPED) :]: n for name, n in counters if name.startswith(SKIPPED)}
+
+    def shared_sessions(self) -> dict[tuple[str, str], int]:
+        """How often (a house, the house that keeps it) showed one session."""
+        found = {}
+        for name, n in self.counters().items():
+            if name.startswith(SHARED):
+                house, _, keeper = name[len(SHARED) :].partition(" of ")
+                found[house, keeper] = n
+        return found
 
     def homes(self) -> list[str]:
         """All homes that a session was seen in."""

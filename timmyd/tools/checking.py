@@ -14,6 +14,7 @@ from timmyd.errors import StoreError
 from timmyd.house.policy import PolicyError, parse
 from timmyd.service.lock import holder
 from timmyd.store.backup import quick_check
+from timmyd.store.database import PatternDatabase
 
 Severity = Literal["fine", "note", "wrong"]
 
@@ -104,6 +105,25 @@ def _check_database(path: Path) -> Iterator[Finding]:
         )
     else:
         yield fine("database_whole", path, "passes SQLite's quick check")
+        yield from _check_shared(path)
+
+
+def _check_shared(path: Path) -> Iterator[Finding]:
+    """Sessions that two houses show: the one that showed them first keeps them."""
+    try:
+        database = PatternDatabase(path, read_only=True)
+    except StoreError:
+        return
+    try:
+        for (house, keeper), times in sorted(database.shared_sessions().items()):
+            yield note(
+                "session_shared",
+                f"house {house}",
+                f"showed sessions that {keeper} had shown before ({times} times): they count for {keeper}",
+                "one home may be a copy of, or a link to, the other: give both one house",
+            )
+    finally:
+        database.close()
 
 
 def check_policy(settings: Settings, state: Path, *, now: float) -> Iterator[Finding]:

@@ -149,10 +149,12 @@ class Importer:
         self._follow(dbs, thing)
 
     def _intake(self, *places: Place) -> Intake:
-        return Intake(
+        intake = Intake(
             places, self.database, self.ingest,
             largest_bytes=_LARGEST_BYTES, outside=Outside(silent(), self._tally, self.clock),
         )  # fmt: skip
+        intake.reader.imported = intake.state_dbs.imported = True
+        return intake
 
     def _follow(self, dbs: StateDbs, thing: Wanted) -> None:
         """Read databases to their ends."""
@@ -246,6 +248,7 @@ class Importer:
             name=thing.path.stem,
             written_at=now,
             now=now,
+            imported=True,
         )
         linked = ChainMap(exported.sessions, sessions)
         taken = self.rows.take(batch, origin, exported.rows, linked, times_tell=False)

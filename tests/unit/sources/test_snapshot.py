@@ -259,8 +259,8 @@ def test_a_snapshot_without_an_id_is_refused(session_id: Any) -> None:
     assert "session_id" in caught.value.place
 
 
-def test_the_first_turn_is_known_again_by_its_words_requests_and_results_only() -> None:
-    first = [words("do it"), request(1), result(1)]
+def test_the_first_turn_is_known_again_by_its_words_requests_results_and_times() -> None:
+    first = [words("do it"), request(1), {**result(1), "timestamp": 1_795_380_000.5}]
     one = snapshot.decode(write([*first, words("a")]), zone=UTC).opening
     same = snapshot.decode(write([*first, words("b"), request(2), result(2)]), zone=UTC).opening
     other = snapshot.decode(write([words("do that"), *first[1:], words("a")]), zone=UTC).opening
@@ -268,6 +268,8 @@ def test_the_first_turn_is_known_again_by_its_words_requests_and_results_only() 
     assert one is not None
     assert one == same != other
     assert snapshot.decode(write(first), zone=UTC).opening is None
+    untimed = [words("do it"), request(1), result(1), words("a")]
+    assert snapshot.decode(write(untimed), zone=UTC).opening is None
 
 
 @pytest.mark.parametrize(

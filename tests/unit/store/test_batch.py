@@ -286,14 +286,20 @@ def test_a_mark_that_says_nothing_says_nothing_for_ever(store: PatternDatabase) 
     with store.batch() as batch:
         lineage = batch.new_lineage("ezra", started_at=None, now=NOW)
         batch.mark([5, 6], lineage)
-        assert batch.joined([5]) == {lineage}
+        assert set(batch.marked([5]).values()) == {lineage}
         batch.mark([5], NO_LINEAGE)
         batch.mark([5], lineage)
-        assert (batch.joined([5]), batch.joined([6, 7])) == (set(), {lineage})
+        assert (set(batch.marked([5]).values()), set(batch.marked([6, 7]).values())) == (
+            set(),
+            {lineage},
+        )
     with store.batch() as batch:
         batch.mark([5], lineage)
-        assert (batch.joined([5]), batch.joined([5, 6])) == (set(), {lineage})
-        assert batch.joined([]) == set()
+        assert (set(batch.marked([5]).values()), set(batch.marked([5, 6]).values())) == (
+            set(),
+            {lineage},
+        )
+        assert set(batch.marked([]).values()) == set()
 
 
 def test_lineages_that_are_one_are_found_by_either_ones_marks_and_ids(
@@ -310,7 +316,7 @@ def test_lineages_that_are_one_are_found_by_either_ones_marks_and_ids(
         batch.merge(ids[1], ids[0], NOW)
 
     with store.batch() as batch:
-        assert batch.joined([100 + number for number in range(3)]) == {ids[0]}
+        assert set(batch.marked([100 + number for number in range(3)]).values()) == {ids[0]}
         assert {batch.lineage_of(home, number) for number in range(3)} == {ids[0]}
         assert [known.key for known in batch.register(ids[0]).known] == [0, 1, 2]
     assert store.lineages() == 1

@@ -10,6 +10,7 @@ from timmyd.core.model import SOURCE_NAMES, Call
 
 ANSWERED = 1
 INNER = 2
+UNSURE = 4
 
 _MASK = (1 << 63) - 1
 _MINTED = re.compile(r"(?:call|fc)_[0-9a-f]{12}")
@@ -92,6 +93,11 @@ def unique_ids(ids: Sequence[str]) -> list[str]:
     return [one for one in ids if never_repeats(one)]
 
 
+def is_cut(arguments: str) -> bool:
+    """Whether Hermes cut or emptied the arguments after the call."""
+    return _TRUNCATED in arguments or arguments == "{}"
+
+
 def is_damaged(call: Call) -> bool:
     """Whether Hermes cut or replaced the arguments after the call, so that they say nothing."""
     arguments, content = call.arguments, call.content
@@ -107,7 +113,8 @@ class Known(msgspec.Struct, array_like=True, gc=False):
         key: Hash of its id; 0 where it has none.
         facts: Hash of its tool and arguments.
         execution: Its row in the database.
-        flags: `ANSWERED` once its outcome stands, `INNER` if made inside `execute_code`.
+        flags: `ANSWERED` once its outcome stands, `INNER` if made inside `execute_code`,
+            `UNSURE` where `seen_at` may be wrong by hours.
         shown_by: Bit set of the sources (by rank) that have shown it.
         best: Rank of the best source whose facts stand in the database.
         seen_at: When a document first showed it answered, or when it ran, Unix seconds.

@@ -14,7 +14,7 @@ from typing import Any
 
 import msgspec
 
-from timmyd.core.counting.identity import ANSWERED, CLOCK_SLACK_S, INNER, STATE_DB, Known
+from timmyd.core.counting.identity import ANSWERED, CLOCK_SLACK_S, INNER, STATE_DB, UNSURE, Known
 from timmyd.core.model import Call
 
 
@@ -127,6 +127,10 @@ class Register:
         for alias, key in other._aliases.items():  # noqa: SLF001 - the same class
             self._alias(alias, key)
         self._repeats = self._repeats or other._repeats  # noqa: SLF001 - the same class
+        self.forget_order()
+
+    def forget_order(self) -> None:
+        """Let the look-up tables be made anew: `known` is changed by hand."""
         self._by_key = self._by_facts = None
 
     # ------------------------------------------------------------------- events
@@ -246,7 +250,7 @@ class Register:
         ran = known.seen_at if known.best <= STATE_DB else None
         if ran is not None and ended_by is not None and ran > ended_by + CLOCK_SLACK_S:
             return False
-        over = known.flags & ANSWERED and began_at is not None
+        over = known.flags & ANSWERED and not known.flags & UNSURE and began_at is not None
         return not over or known.seen_at >= (began_at or 0.0) - CLOCK_SLACK_S
 
     def take_line(self, run: str, number: int) -> bool:

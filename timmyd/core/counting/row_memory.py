@@ -19,6 +19,7 @@ from timmyd.core.counting.identity import (
     STATE_DB,
     Known,
     hash_text,
+    is_cut,
     keys_of,
     unique_ids,
 )
@@ -30,7 +31,6 @@ _BIT: Final = 1 << STATE_DB
 _BULK_S: Final = 5e-6
 _COPY_GAP_S: Final = 0.05
 _COPY_RUN_GAP_S: Final = 2.0
-_TRUNCATED: Final = "...[truncated]"
 
 
 class RowMemory:
@@ -238,7 +238,7 @@ class RowMemory:
 
 
 def _same_facts(call: Asked, known: Known) -> bool:
-    return known.facts == call.facts or _TRUNCATED in call.arguments or call.arguments == "{}"
+    return known.facts == call.facts or is_cut(call.arguments)
 
 
 def _is_bulk(thread: Thread, arrival: Arrival) -> bool:

@@ -15,6 +15,7 @@ from timmyd.core.counting.identity import (
     CLOCK_SLACK_S,
     INNER,
     RANKS,
+    UNSURE,
     Known,
     is_damaged,
     keys_of,
@@ -67,6 +68,7 @@ def place(
     facts: Callable[[Call], int],
     new_execution: Callable[[], int],
     seen_at: float,
+    sure: bool = True,
 ) -> Placed:
     """Decide for every call of a document whether it is new, known, or known without a result.
 
@@ -77,10 +79,12 @@ def place(
         facts: Hash of a call's tool and arguments, canonical; asked only where needed.
         new_execution: Gives the row id of a call that is counted now.
         seen_at: When this version was written, Unix seconds.
+        sure: That is known; else it may be wrong by hours, and parts nothing.
     """
     walk = Walk(
         register, session, file=file, facts=facts, new_execution=new_execution, seen_at=seen_at
     )
+    walk.sure = sure
     checkpoint = session.checkpoint
     settled = -1 if checkpoint is None else checkpoint.calls
     chain = walk.chain if settled == len(walk.path) else None
@@ -119,6 +123,7 @@ class Walk:
         self.new_execution = new_execution
         self.seen_at = seen_at
         self.rank = RANKS[session.source]
+        self.sure = True
         self.chain = file if start is None else start.chain
         before = register.path(file)
         self.path = before[: start.calls] if start is not None else []
@@ -147,13 +152,14 @@ class Walk:
 
     def enter_all(self) -> None:
         """Take all calls of the first document of a lineage: nothing can be known, nothing moved."""
+        self.register.forget_order()
         known, bind = self.register.known, self.register.bind
         bit = 1 << self.rank
         chain = self.chain
         for position, call in enumerate(self.calls):
             chain = link(chain, call)
             answered = call.content is not None or call.verdict is not None
-            flags = ANSWERED if answered else 0
+            flags = (ANSWERED | (0 if self.sure else UNSURE)) if answered else 0
             keys = keys_of(call.ids)
             index = len(known)
             known.append(
@@ -182,7 +188,7 @@ class Walk:
         answers = answered and not known.flags & ANSWERED
         better = answered and self.rank < known.best
         if answers:
-            known.flags |= ANSWERED
+            known.flags |= ANSWERED | (0 if self.sure else UNSURE)
             known.seen_at = self.seen_at
         if better:
             known.best = self.rank
@@ -196,7 +202,9 @@ class Walk:
         keys = keys_of(call.ids)
         facts = self.facts(call)
         if self._has_foreign():
-            index = register.meet(keys, facts, rank=self.rank, ended_by=self.seen_at)
+            index = register.meet(
+                keys, facts, rank=self.rank, ended_by=self.seen_at if self.sure else None
+            )
             if index is not None:
                 return index
         index = register.add(
