@@ -139,7 +139,8 @@ class Batch(Lineages):
     def skip(self, reasons: Mapping[str, int]) -> None:
         """Count elements that could not be used, by reason."""
         for reason, n in reasons.items():
-            self.count(f"{SKIPPED}{reason}", n)
+            if n:
+                self.count(f"{SKIPPED}{reason}", n)
 
     def share(self, house: str, keeper: str) -> None:
         """Note that a house shows a session that another one showed first, whose it stays."""
