@@ -18,6 +18,7 @@ from timmyd.core.model import Execution
 from timmyd.house.figures import ARGUMENTS, SHAPE, TOOL, nearest
 from timmyd.house.outcome import RATED
 from timmyd.house.shape import signature
+from timmyd.store.database import signature_of_shape
 
 FRESH_S = 6 * 3600.0
 """Seconds after which an execution is history: it feeds predictions and choices, and no decision."""
@@ -99,7 +100,7 @@ class Predictions:
                 house,
                 tool,
                 shape,
-                execution.signature,
+                _arguments(execution),
                 ok=ok,
                 at=at,
                 now=now,
@@ -129,7 +130,7 @@ class Predictions:
     def _told(self, execution: Execution) -> Told | None:
         """What was published of a call when it began; its time is that of its result."""
         began = execution.at - (execution.latency_ms or 0.0) / 1000.0
-        key = (execution.house, execution.tool, execution.shape, execution.signature)
+        key = (execution.house, execution.tool, execution.shape, _arguments(execution))
         return None if execution.at_approximate else self._in_force.find(key, began)
 
     def note(self, *, now: float, life_s: float | None) -> None:
@@ -222,3 +223,9 @@ class Predictions:
                 if figures is not None:
                     found[house, tool, shape, arguments] = figures
         return self._figures
+
+
+def _arguments(execution: Execution) -> str:
+    """The digest of the exact arguments; "" where only their shape was told."""
+    exact = execution.signature
+    return "" if exact == signature_of_shape(execution.shape) else exact

@@ -5,6 +5,7 @@ import os
 import sqlite3
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -469,7 +470,7 @@ def execution_from(data: Mapping[str, Any], execution_id: int, *, now: float) ->
         house=str(data.get("house") or FALLBACK_HOUSE),
         owner=str(data.get("owner") or UNKNOWN),
         tool=tool,
-        signature=signature_of({"shape": shape} if params is None else params),
+        signature=signature_of_shape(str(shape)) if params is None else signature_of(params),
         shape=str(shape),
         model=data.get("model"),
         task_type=str(task) if task is not None else _TASKS.task_type(tool, str(shape)),
@@ -485,6 +486,12 @@ def execution_from(data: Mapping[str, Any], execution_id: int, *, now: float) ->
         policy=data.get("policy"),
         followed=data.get("followed"),
     )
+
+
+@lru_cache(maxsize=4_096)
+def signature_of_shape(shape: str) -> str:
+    """Stands for the arguments of a call of which only the shape was told."""
+    return signature_of({"shape": shape})
 
 
 def owned(execution: Execution, batch: Batch, *, now: float) -> Execution:

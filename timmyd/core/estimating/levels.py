@@ -20,15 +20,18 @@ from timmyd.core.estimating.rates import (
     LAST,
     LONG_KEEP,
     USUAL,
+    Belief,
     Posterior,
     Pull,
     Rate,
     SavedPull,
+    added,
     additive,
     begin,
-    posterior,
+    believed,
     said,
     teach,
+    told,
 )
 from timmyd.core.estimating.tool_rates import SavedToolRates, ToolRates
 
@@ -98,7 +101,7 @@ class Levels:
             house: Where it ran.
             tool: Its name.
             shape: The safe short form of its arguments.
-            arguments: The digest of its exact arguments.
+            arguments: The digest of its exact arguments; "" where they are not known.
             ok: Whether it succeeded.
             at: When, Unix seconds; one that ran before others of its key is counted as that old.
             now: The clock; what claims to be of later is taken as of now.
@@ -121,8 +124,9 @@ class Levels:
         by_shape = step(counts.shapes, shape, to_shape, by_tool, ok=ok, at=at, now=now)
         over = additive(by_house, by_shape, by_tool)
         cell = step(counts.cells, (house, shape), to_cell, over, ok=ok, at=at, now=now)
-        exact = (shape, arguments)
-        step(counts.arguments, exact, to_arguments, cell, ok=ok, at=at, now=now)
+        if arguments:
+            exact = (shape, arguments)
+            step(counts.arguments, exact, to_arguments, cell, ok=ok, at=at, now=now)
         if self._size > self.most_keys:
             self._let_go()
 
@@ -184,22 +188,23 @@ class Levels:
         counts = self._tools.get(tool)
         if counts is None:
             return None
-        root = self._usual() if hint is None else hint.tool
+        root = Belief(self._usual() if hint is None else hint.tool, 0.0)
         to_tool, to_house, to_shape, to_cell, to_arguments = self._pulls
-        by_tool = said(counts.rate, to_tool, root)
-        if shape is None:
-            return posterior(counts.houses.get(house), to_house, by_tool)
-        over = by_tool
-        if hint is not None and hint.shape is not None:
-            over = additive(by_tool, hint.shape, hint.tool)
-        by_shape = said(counts.shapes.get(shape), to_shape, over)
-        by_house = said(counts.houses.get(house), to_house, by_tool)
-        above = additive(by_house, by_shape, by_tool)
-        cell = counts.cells.get((house, shape))
-        if arguments is None:
-            return posterior(cell, to_cell, above)
-        exact = counts.arguments.get((shape, arguments))
-        return posterior(exact, to_arguments, said(cell, to_cell, above))
+        by_tool = believed(counts.rate, to_tool, root)
+        entry = counts.houses.get(house)
+        found = by_house = believed(entry, to_house, by_tool)
+        if shape is not None:
+            over = by_tool
+            if hint is not None and hint.shape is not None:
+                mean = additive(by_tool.mean, hint.shape, hint.tool)
+                over = Belief(mean, by_tool.variance)
+            by_shape = believed(counts.shapes.get(shape), to_shape, over)
+            entry = counts.cells.get((house, shape))
+            found = believed(entry, to_cell, added(by_house, by_shape, by_tool))
+        if shape is not None and arguments is not None:
+            entry = counts.arguments.get((shape, arguments))
+            found = believed(entry, to_arguments, found)
+        return None if entry is None else told(entry, found)
 
     def expect(self, house: str, tool: str, shape: str, arguments: str) -> float:
         """The bare probability of one call, also where nothing like it was counted."""

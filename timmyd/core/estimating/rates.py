@@ -66,6 +66,18 @@ SavedRate = Annotated[Rate, msgspec.Meta(min_length=_CELLS, max_length=_CELLS)]
 SavedPull = Annotated[list[float], msgspec.Meta(min_length=len(PULLS), max_length=len(PULLS))]
 
 
+class Belief(NamedTuple):
+    """What is thought of a success rate: mean and variance."""
+
+    mean: float
+    variance: float
+
+    @property
+    def size(self) -> float:
+        """Calls that tell as much: the parameters' sum of the beta distribution with these moments."""
+        return max(1.0, self.mean * (1.0 - self.mean) / self.variance - 1.0)
+
+
 class Posterior(NamedTuple):
     """What is thought of a success rate: mean, what it is worth in calls, and what it stands on.
 
@@ -178,27 +190,41 @@ def mixed(entry: Rate, pull: float, above: float) -> float:
     return brief * said_b + (1.0 - brief) * (good_l + weight) / (seen_l + pull)
 
 
-def posterior(entry: Rate | None, pull: Pull, above: float) -> Posterior | None:
-    """Mean and variance of the two memories' mixture, as a beta distribution has them."""
+def believed(entry: Rate | None, pull: Pull, above: Belief) -> Belief:
+    """What is thought of a rate, by its own calls and by what is thought of the level above.
+
+    Mean and variance are those of the mixture of the two memories, each a beta distribution.
+    """
     if entry is None:
-        return None
-    mean = mixed(entry, pull.value, above)
-    brief = entry[_BRIEF]
-    variance = 0.0
+        return above
+    mean = mixed(entry, pull.value, above.mean)
+    brief, variance = entry[_BRIEF], 0.0
     for belief, good, seen in (
         (brief, entry[_GOOD_B], entry[_SEEN_B]),
         (1.0 - brief, entry[_GOOD_L], entry[_SEEN_L]),
     ):
         worth = seen + pull.value
-        rate = (good + pull.value * above) / worth
-        variance += belief * (rate * (1.0 - rate) / (worth + 1.0) + (rate - mean) ** 2)
-    return Posterior(
-        mean=mean,
-        size=max(1.0, mean * (1.0 - mean) / variance - 1.0),
-        samples=int(entry[COUNT]),
-        failures=entry[_SEEN_L] - entry[_GOOD_L],
-        successes=entry[_GOOD_L],
-    )
+        rate, leans = (good + pull.value * above.mean) / worth, pull.value / worth
+        own = rate * (1.0 - rate) / (worth + 1.0)
+        variance += belief * (own + leans * leans * above.variance + (rate - mean) ** 2)
+    return Belief(mean, variance)
+
+
+def added(house: Belief, shape: Belief, tool: Belief) -> Belief:
+    """`additive` of beliefs; the variances add up in logits."""
+    mean = additive(house.mean, shape.mean, tool.mean)
+    spread = mean * (1.0 - mean)
+    variance = 0.0
+    for one in (house, shape):
+        own = max(one.mean * (1.0 - one.mean), spread)
+        variance += one.variance / (own * own)
+    return Belief(mean, min(variance * spread * spread, spread / 2.0))
+
+
+def told(entry: Rate, belief: Belief) -> Posterior:
+    """What is thought of a rate, with what it stands on."""
+    failures, successes = entry[_SEEN_L] - entry[_GOOD_L], entry[_GOOD_L]
+    return Posterior(belief.mean, belief.size, int(entry[COUNT]), failures, successes)
 
 
 def _overtaken_by(entry: Rate, at: float, now: float) -> float:
