@@ -5,7 +5,7 @@ import importlib
 import importlib.util
 import sys
 
-from tests.worlds import fleet_world, learning_tables, predict_tables
+from tests.worlds import fall_tables, fleet_world, learning_tables, predict_tables
 from tests.worlds.learning_tables import Row
 
 
@@ -24,6 +24,7 @@ def main() -> int:
     quick = not parser.parse_args().full
     table = [("table", "world", "figure", "ours", "bar", "verdict")]
     table += predict_tables.rows(quick=quick)
+    table += fall_tables.rows(quick=quick)
     table += learning_tables.rows(quick=quick)
     table += knob_rows(quick=quick)
     table += fleet_world.rows(quick=quick)

@@ -22,7 +22,7 @@ import msgspec
 HALF_LIVES: Final = (20.0, 1000.0)
 """Calls of a key after which a call counts half in its brief and in its long memory."""
 SHARE: Final = 0.003
-"""Share of the belief that goes back to evens with each call: what was right may change."""
+"""Share of the belief that goes back to the usual with each call: what was right may change."""
 REFUTED: Final = 0.02
 """Belief in the long memory below which it starts again from the newest calls."""
 PULLS: Final = (0.7, 1.4, 3.0, 6.0, 12.0, 24.0)
@@ -32,7 +32,8 @@ USUAL: Final = 0.8
 
 _PULL_KEEP: Final = 0.999
 _PULL_START: Final = 2
-_EVENS: Final = 0.5
+_EVENS, _USUAL_BRIEF, _RESTARTED = 0.5, 0.25, 0.1
+"""Belief in the brief memory at first; to which it returns; and after the long one started again."""
 _BRIEF_KEEP, LONG_KEEP = (0.5 ** (1.0 / calls) for calls in HALF_LIVES)
 _NEWEST_KEEP: Final = 0.5 ** (1.0 / 7.0)
 """What a long memory restarts from: the brief one still holds calls of before the change."""
@@ -149,15 +150,15 @@ def teach(entry: Rate, pull: Pull, above: float, *, ok: bool, at: float, now: fl
     said_l = (good_l + weight) / (seen_l + pulled)
     said = brief * said_b + (1.0 - brief) * said_l
     if ok:
-        brief = (1.0 - SHARE) * brief * said_b / said + SHARE * _EVENS
+        brief = (1.0 - SHARE) * brief * said_b / said + SHARE * _USUAL_BRIEF
         good_b, good_l = good_b * _BRIEF_KEEP + 1.0, good_l * LONG_KEEP + 1.0
     else:
-        brief = (1.0 - SHARE) * brief * (1.0 - said_b) / (1.0 - said) + SHARE * _EVENS
+        brief = (1.0 - SHARE) * brief * (1.0 - said_b) / (1.0 - said) + SHARE * _USUAL_BRIEF
         good_b, good_l = good_b * _BRIEF_KEEP, good_l * LONG_KEEP
     seen_b, seen_l = seen_b * _BRIEF_KEEP + 1.0, seen_l * LONG_KEEP + 1.0
     good_n, seen_n = good_n * _NEWEST_KEEP + (1.0 if ok else 0.0), seen_n * _NEWEST_KEEP + 1.0
     if brief > 1.0 - REFUTED:
-        brief, good_l, seen_l = _EVENS, good_n, seen_n
+        brief, good_l, seen_l = _RESTARTED, good_n, seen_n
     count, first = count + 1.0, min(first, at)
     entry[:_TIMELY] = (brief, good_b, seen_b, good_l, seen_l, count, first, at, good_n, seen_n)
     return said
