@@ -33,7 +33,7 @@ def fall_run(job: tuple[int, float]) -> Fallen:
     rng, predictions = random.Random(f"fall {seed} {to}"), Predictions()
     found = Fallen([], [])
     for day in range(DAYS):
-        calls = []
+        calls: list[Execution] = []
         for session in range(A_DAY // 10):
             at, mood = day * DAY_S + rng.uniform(8, 22) * 3600.0, rng.gauss(0.0, 0.5)
             for n in range(10):
@@ -123,7 +123,7 @@ def fleet(seed: int, n: int = 9_000, a_tick: int = 12) -> Iterator[tuple[float, 
             changed = True
             level["tool1"] -= 2.5
             level["tool4"] += 2
-        batch = []
+        batch: list[Execution] = []
         for _ in range(a_tick):
             session = rng.choice(live)
             session[1] -= 1

@@ -9,7 +9,6 @@ from typing import Any
 
 import msgspec
 
-from timmyd.core.detect import Interval
 from timmyd.core.estimating.in_force import FigureKey, InForce, Told
 from timmyd.core.estimating.predict import Figures, Predictor
 from timmyd.core.estimating.recent import RecentCounts, disagrees
@@ -198,7 +197,7 @@ class Predictions:
 
     def _set_beside(self, entry: dict[str, Any], key: tuple[str, ...], now: float) -> None:
         recent = self._recent.told(key, now)
-        if recent is not None and disagrees(recent, Interval(entry["low"], entry["high"])):
+        if recent is not None and disagrees(recent, entry["success"]):
             entry["recent"] = {
                 name: round(value, 4) for name, value in msgspec.structs.asdict(recent).items()
             }

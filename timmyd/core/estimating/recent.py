@@ -4,7 +4,7 @@ from typing import Final
 
 import msgspec
 
-from timmyd.core.detect import Interval, wilson_interval
+from timmyd.core.detect import wilson_interval
 
 RECENT_S: Final = 2 * 86_400.0
 LEAST_CALLS: Final = 5
@@ -67,6 +67,6 @@ class RecentCounts:
             del self.counts[key]
 
 
-def disagrees(recent: Recent, long_run: Interval) -> bool:
-    """Whether the two intervals have nothing in common."""
-    return recent.high < long_run.low or recent.low > long_run.high
+def disagrees(recent: Recent, success: float) -> bool:
+    """Whether the last two days speak against a success rate."""
+    return not recent.low <= success <= recent.high
