@@ -13,7 +13,7 @@ from timmyd.core.tasks import TaskTable
 from timmyd.engine.ingest import Ingest
 from timmyd.house.shape import describe
 from timmyd.store.database import PatternDatabase
-from timmyd.tools.import_wanted import Report
+from timmyd.tools.import_wanted import ImportReport
 from timmyd.tools.importing import import_paths
 
 OK = json.dumps({"output": "x", "exit_code": 0, "error": None})
@@ -136,7 +136,7 @@ class Found:
 
     def __init__(self, store: PatternDatabase) -> None:
         self.store = store
-        self.report = Report()
+        self.report = ImportReport()
 
     def take(self, *paths: Path, now: float) -> None:
         ingest = Ingest(tasks=TaskTable.default())

@@ -13,7 +13,7 @@ from timmyd.engine.ingest import Ingest
 from timmyd.engine.ingest_rows import RowIngest
 from timmyd.engine.intake import Cursor as FileCursor, Origin
 from timmyd.sources import state_db
-from timmyd.sources.state_db import Chunk, Cursor
+from timmyd.sources.state_db import Chunk, StateDbCursor
 from timmyd.sources.state_db_open import HEADER_BYTES, look
 from timmyd.store.database import PatternDatabase
 
@@ -54,13 +54,15 @@ def header(path: Path) -> bytes:
         return file.read(HEADER_BYTES)
 
 
-def read_once(path: Path, cursor: Cursor | None, *, rows: int = 4_000) -> Chunk:
+def read_once(path: Path, cursor: StateDbCursor | None, *, rows: int = 4_000) -> Chunk:
     return state_db.read(
         str(path), header(path), look(str(path)), cursor, read_s=5.0, largest_rows=rows
     )
 
 
-def chunks(path: Path, *, rows: int = 4_000, cursor: Cursor | None = None) -> Iterator[Chunk]:
+def chunks(
+    path: Path, *, rows: int = 4_000, cursor: StateDbCursor | None = None
+) -> Iterator[Chunk]:
     while True:
         chunk = read_once(path, cursor, rows=rows)
         cursor = chunk.cursor

@@ -22,7 +22,7 @@ from tests.contract.state_db_corpus import (
     take_snapshots,
     truth,
 )
-from timmyd.sources.state_db import Cursor
+from timmyd.sources.state_db import StateDbCursor
 
 # What the stored content does not tell: 0.19 does not store the mark of a call that a plugin
 # refused, whose result looks like an ordinary error.
@@ -66,7 +66,7 @@ def test_a_poller_that_follows_a_growing_database_counts_the_same(
 ) -> None:
     store = open_store()
     target = tmp_path / "state.db"
-    cursor: Cursor | None = None
+    cursor: StateDbCursor | None = None
     for n, _ in enumerate(grow(CORPUS / case / "state.db", target)):
         if n % step == 0:
             chunk = read_once(target, cursor)

@@ -12,15 +12,15 @@ import pytest
 
 from tests.contract.state_db_corpus import CORPUS, INGEST, NOW, counts, open_store, truth
 from timmyd.store.database import PatternDatabase
-from timmyd.tools.import_wanted import Progress, Report, recognise, split_house
+from timmyd.tools.import_wanted import ImportProgress, ImportReport, recognise, split_house
 from timmyd.tools.importing import import_paths
 
 
 def run(
     store: PatternDatabase,
     *arguments: Path | str,
-    progress: Callable[[Progress], None] = lambda _progress: None,
-) -> Report:
+    progress: Callable[[ImportProgress], None] = lambda _progress: None,
+) -> ImportReport:
     return import_paths(
         store,
         INGEST,
@@ -176,7 +176,7 @@ def test_what_cannot_be_read_is_said_and_the_rest_goes_on(tmp_path: Path) -> Non
 
 def test_the_progress_goes_forward_to_the_end(tmp_path: Path) -> None:
     home = make_home(tmp_path / "home", "c01_inplace_manual_short_after")
-    steps: list[Progress] = []
+    steps: list[ImportProgress] = []
     run(open_store(), home, progress=steps.append)
     assert [step.done_bytes for step in steps] == sorted(step.done_bytes for step in steps)
     assert steps[-1].done_bytes == steps[-1].total_bytes > 0
@@ -188,7 +188,7 @@ def test_stopping_between_batches_loses_nothing(tmp_path: Path) -> None:
     home = make_home(tmp_path / "home", "c08_compress_resume")
     store = open_store()
 
-    def stop(_progress: Progress) -> None:
+    def stop(_progress: ImportProgress) -> None:
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):

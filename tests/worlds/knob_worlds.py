@@ -14,7 +14,7 @@ from timmyd.core.judging.judgement import Judgement
 from timmyd.core.judging.paired import PairedTest
 from timmyd.core.judging.rules.base import Observation, PolicySpec, RuleSpec
 from timmyd.core.judging.rules.watch import Watch, new_watch
-from timmyd.core.judging.trials import Trial, Verdict, block_length_s, verdict
+from timmyd.core.judging.trials import Trial, TrialVerdict, block_length_s, verdict
 
 TICK_S: Final = 60.0
 DAY: Final = 1440
@@ -294,7 +294,7 @@ def trial_alone(world: SignalWorld, *, revisions: bool, guard: bool = False) -> 
     )
     ways = {"": (0.0, "high")} | ({"turns_completed": (0.0, "high")} if guard else {})
     revision, lost, out_of = 0, 0.0, ""
-    judged: Verdict | None = None
+    judged: TrialVerdict | None = None
     while judged is None and world.t < world.n_ticks:
         now = world.t * TICK_S
         arm = trial.turn(now)

@@ -11,7 +11,7 @@ from rich.text import Text
 from timmyd.cli.options import JsonOption
 from timmyd.cli.output import FAILED, console, is_terminal, print_json, say
 from timmyd.service.logs import printable
-from timmyd.tools.demo import Demo, Step
+from timmyd.tools.demo import Demo, DemoStep
 
 _COLOURS = {
     "breaker_opened": "red",
@@ -48,7 +48,7 @@ def demo(*, as_json: JsonOption = False) -> None:
         raise typer.Exit(FAILED)
 
 
-def _print(step: Step) -> None:
+def _print(step: DemoStep) -> None:
     title = _TITLES.get(step.kind, step.kind.replace("_", " "))
     line = Text.assemble(
         (f"{step.at[5:10]} {step.at[11:16]}  ", "dim"),

@@ -14,7 +14,7 @@ from timmyd.service.lock import holder
 from timmyd.service.logs import printable
 from timmyd.service.privilege import as_owner
 from timmyd.store.database import PatternDatabase
-from timmyd.tools.import_wanted import Progress, Report
+from timmyd.tools.import_wanted import ImportProgress, ImportReport
 from timmyd.tools.importing import import_paths
 
 _SHOWN = 20
@@ -59,7 +59,7 @@ def take_in(
 
 
 @contextmanager
-def _bar() -> Iterator[Callable[[Progress], None]]:
+def _bar() -> Iterator[Callable[[ImportProgress], None]]:
     """Rate and time left; nothing where nobody looks."""
     if not is_terminal():
         yield lambda _progress: None
@@ -77,7 +77,7 @@ def _bar() -> Iterator[Callable[[Progress], None]]:
     ) as bar:
         task = bar.add_task("looking", total=None, rate="", left="")
 
-        def show(at: Progress) -> None:
+        def show(at: ImportProgress) -> None:
             left = "" if at.left_s is None else f"{at.left_s:.0f} s left"
             bar.update(
                 task,
@@ -91,7 +91,7 @@ def _bar() -> Iterator[Callable[[Progress], None]]:
         yield show
 
 
-def _as_dict(report: Report) -> dict[str, Any]:
+def _as_dict(report: ImportReport) -> dict[str, Any]:
     return {
         "executions": report.executions,
         "duplicates": report.duplicates,
@@ -107,7 +107,7 @@ def _as_dict(report: Report) -> dict[str, Any]:
     }
 
 
-def _print(report: Report, *, daemon: bool) -> None:
+def _print(report: ImportReport, *, daemon: bool) -> None:
     say(
         f"{report.files} files read: {report.executions} executions taken,"
         f" {report.duplicates} known already, {report.amended} known better now"

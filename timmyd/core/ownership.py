@@ -18,7 +18,7 @@ _UID_BITS: Final = 0xFFFFFF
 _FORBIDDEN: Final = re.compile(r"[^a-z0-9_-]+")
 
 
-class House(msgspec.Struct, frozen=True, kw_only=True):
+class OwnedHouse(msgspec.Struct, frozen=True, kw_only=True):
     """A house and whose it is.
 
     Attributes:

@@ -6,7 +6,7 @@ from typing import Any
 
 from timmyd.clock import Clock
 from timmyd.config import Settings
-from timmyd.core.estimating.velocity import Tally, learning_velocity
+from timmyd.core.estimating.velocity import SessionTally, learning_velocity
 from timmyd.core.model import ModelPerformance, iso
 from timmyd.core.tasks import TASK_TYPES
 from timmyd.engine.ingest import Ingest
@@ -188,9 +188,9 @@ class Answers:
             "velocity": found.velocity,
         }
 
-    def _tallies(self, since: float, until: float) -> list[Tally]:
+    def _tallies(self, since: float, until: float) -> list[SessionTally]:
         return [
-            Tally(str(lineage), (house, tool), good, total)
+            SessionTally(str(lineage), (house, tool), good, total)
             for lineage, house, tool, good, total in self.database.session_tallies(since, until)
         ]
 
@@ -262,6 +262,6 @@ def _record_of(model: str, task: str, performance: list[ModelPerformance]) -> st
     return f"; {model} succeeds in {known.success_rate:.0%} of {known.total_calls} {task} calls"
 
 
-def _rate(tallies: list[Tally]) -> float | None:
+def _rate(tallies: list[SessionTally]) -> float | None:
     total = sum(tally.total for tally in tallies)
     return sum(tally.good for tally in tallies) / total if total else None

@@ -10,7 +10,7 @@ import msgspec
 from timmyd.core.counting.identity import hash_text
 from timmyd.core.model import Call, Facts
 from timmyd.core.tasks import TaskTable
-from timmyd.house.outcome import PLAIN, Judgement, Marks, judge
+from timmyd.house.outcome import PLAIN, Judged, Marks, judge
 from timmyd.house.shape import MALFORMED, describe, shape as shape_of, signature as signature_of
 from timmyd.sources.messages import as_json, is_bushy
 
@@ -131,14 +131,14 @@ def loads_result(text: str) -> Any:
 
 
 @lru_cache(maxsize=1024)
-def _went_well(tool: str, with_code: bool) -> Judgement:  # noqa: FBT001 - a place is cheaper than a name
+def _went_well(tool: str, with_code: bool) -> Judged:  # noqa: FBT001 - a place is cheaper than a name
     """The judgement of a result in which nothing says otherwise."""
     return judge(tool, '{"exit_code": 0}' if with_code else "{}")
 
 
 def judge_result(
     tool: str, content: Any, *, disposition: str | None = None, marks: Marks = PLAIN
-) -> Judgement:
+) -> Judged:
     """The same as `house.outcome.judge`, with a short way for the many results that went well."""
     if marks.failures or marks.data:
         return judge(tool, content, disposition=disposition, marks=marks)

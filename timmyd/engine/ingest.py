@@ -16,7 +16,7 @@ from timmyd.engine.facts import Describer, clean_model, judge_result, loads_resu
 from timmyd.engine.intake import HORIZON_S, Cursor, Origin, Taken, keep_known, settle_times
 from timmyd.engine.lineage import Lineages
 from timmyd.engine.lines import LineIngest
-from timmyd.house.outcome import PLAIN, Judgement, Marks, judge
+from timmyd.house.outcome import PLAIN, Judged, Marks, judge
 from timmyd.sources import session as plain, snapshot
 from timmyd.sources.decoding import Content
 from timmyd.store.batch import Batch
@@ -160,10 +160,10 @@ class Ingest:
             found = msgspec.structs.replace(found, at=before.at)
         return batch.amend(keep_known(found, before))
 
-    def judge(self, call: Call) -> Judgement:
+    def judge(self, call: Call) -> Judged:
         """The outcome of a call, with the settings of `[outcomes]`."""
         if call.verdict == "ok" and call.content in {None, ""}:
-            return Judgement("ok", "given", None)
+            return Judged("ok", "given", None)
         if call.verdict == "error":
             found = judge(
                 call.tool, call.content or "", disposition=call.disposition, loads=loads_result
@@ -246,4 +246,4 @@ class _Drafts:
         return self._written, True
 
 
-_GIVEN_ERROR = Judgement("error", "given", None)
+_GIVEN_ERROR = Judged("error", "given", None)

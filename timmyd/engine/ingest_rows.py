@@ -20,7 +20,7 @@ from timmyd.engine.facts import clean_model
 from timmyd.engine.ingest import Ingest
 from timmyd.engine.intake import HORIZON_S, Origin
 from timmyd.engine.lineage import Lineages, Seen, continued
-from timmyd.house.outcome import Judgement
+from timmyd.house.outcome import Judged
 from timmyd.sources.state_db_rows import Row, SessionRow, ends_of_blocks
 from timmyd.store.batch import Batch
 
@@ -292,7 +292,7 @@ class _Flow:
         )
         verdict = self.ingest.judge(call)
         if _says_less(verdict, before):
-            verdict = Judgement(before.outcome, before.rule, before.error_type)
+            verdict = Judged(before.outcome, before.rule, before.error_type)
         runs = verdict.outcome in _RAN and latency_s is not None and latency_s >= _LEAST_LATENCY_S
         latency_ms = latency_s * 1000.0 if runs and latency_s is not None else None
         model = view.row.model_at(at)
@@ -309,7 +309,7 @@ class _Flow:
         )
 
 
-def _says_less(verdict: Judgement, before: Execution) -> bool:
+def _says_less(verdict: Judged, before: Execution) -> bool:
     """Whether a worse source knew better: rows lose Hermes' mark of a call that was not carried out."""
     if verdict.outcome == "unknown":
         return before.outcome != "unknown"

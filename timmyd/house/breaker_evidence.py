@@ -203,7 +203,7 @@ class Evidence:
         return self
 
 
-class Sessions:
+class UsedSessions:
     """The last sessions that used a tool: how many calls each made, and its present run."""
 
     __slots__ = ("known", "lone")
@@ -236,7 +236,7 @@ class Sessions:
         return [[self.lone], *([key, *row] for key, row in self.known.items())]
 
     @classmethod
-    def from_list(cls, value: object) -> Sessions:
+    def from_list(cls, value: object) -> UsedSessions:
         """The inverse of `to_list`; rows that make no sense are left out."""
         self = cls()
         for row in value if isinstance(value, list) else []:

@@ -5,7 +5,7 @@ import time
 from typing import Any, Final, NamedTuple
 
 from .failure import error_type
-from .judgement import Judgement, by
+from .judgement import Judged, by
 from .obey import Decision
 
 _MOST_ENDED: Final = 512
@@ -36,7 +36,7 @@ class CallKey(NamedTuple):
     tool: str
 
 
-class Call:
+class ToolCall:
     """One tool call under way.
 
     Attributes:
@@ -77,11 +77,11 @@ class Calls:
     """The calls under way by key, and the keys that ended last."""
 
     def __init__(self) -> None:
-        self._open: dict[CallKey, list[Call]] = {}
+        self._open: dict[CallKey, list[ToolCall]] = {}
         self._ended: dict[CallKey, None] = {}
         self._lock = threading.Lock()
 
-    def begin(self, call: Call) -> None:
+    def begin(self, call: ToolCall) -> None:
         """A call is under way, or was refused; its end has not been told."""
         with self._lock:
             self._ended.pop(call.key, None)
@@ -89,12 +89,12 @@ class Calls:
             while len(self._open) > _MOST_OPEN:
                 del self._open[next(iter(self._open))]
 
-    def end(self, call: Call) -> bool:
+    def end(self, call: ToolCall) -> bool:
         """End a call; False: somebody was sooner, and it is recorded already."""
         with self._lock:
             return self._end(call)
 
-    def end_of(self, key: CallKey) -> tuple[Call | None, bool]:
+    def end_of(self, key: CallKey) -> tuple[ToolCall | None, bool]:
         """End a call of a key: this thread's own, else the oldest.
 
         Returns:
@@ -108,7 +108,7 @@ class Calls:
                 return call, self._end(call) and call.refusal is None
             return None, key not in self._ended
 
-    def _end(self, call: Call) -> bool:
+    def _end(self, call: ToolCall) -> bool:
         waiting = self._open.get(call.key)
         if waiting and call in waiting:
             waiting.remove(call)
@@ -123,7 +123,7 @@ class Calls:
         return True
 
 
-def judge_exception(error: BaseException) -> Judgement:
+def judge_exception(error: BaseException) -> Judged:
     """Say what became of a call that raised: what Hermes makes of it is a text that begins with `Error`."""
     error = getattr(error, "original", error)  # Hermes wraps what it lets pass through middleware
     name = type(error).__name__

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from .breaker_evidence import CAP, DOWN, LARGEST, Evidence, Sessions, finite, number
+from .breaker_evidence import CAP, DOWN, LARGEST, Evidence, UsedSessions, finite, number
 
 CLOSED, OPEN, HALF_OPEN = "closed", "open", "half_open"
 RATED = {"ok": 1, "error": 0, "timeout": 0}
@@ -116,7 +116,7 @@ class Breaker:
         self.forced = False  # by the operator, until cleared
         self.bound = False  # opened by the published policy, until published closed
         self.evidence = Evidence()
-        self.sessions = Sessions()
+        self.sessions = UsedSessions()
         self.failing: list[int] = []  # the sessions of the last failures
         self.recent: list[int] = []  # 1 success, 0 failure
         self.opened = 0
@@ -197,7 +197,7 @@ class Breaker:
         self.state, self.forced, self.bound = CLOSED, False, False
         self.since, self.probe_at, self.wait_s, self.sum = now, None, self.rule.wait_s, 0.0
         self.evidence.forget()
-        self.sessions = Sessions()
+        self.sessions = UsedSessions()
         self.failing, self.recent = [], []
 
     def advance(self, now: float) -> None:
@@ -280,7 +280,7 @@ class Breaker:
         self.forced = found.get("forced") is True and self.state == OPEN
         self.bound = found.get("bound") is True and self.state != CLOSED
         self.evidence = Evidence.from_dict(found.get("evidence"))
-        self.sessions = Sessions.from_list(found.get("sessions"))
+        self.sessions = UsedSessions.from_list(found.get("sessions"))
         self.failing = _integers(found.get("failing"))[-_FAILURES_KEPT:]
         self.recent = [int(bit > 0) for bit in _integers(found.get("recent"))[-_RECENT:]]
         self.opened = int(number(found.get("opened"), 0, LARGEST, 0))

@@ -14,7 +14,7 @@ OUTCOMES: Final[tuple[str, ...]] = (
 RATED: Final = frozenset({"ok", "error", "timeout"})
 
 
-class Judgement(NamedTuple):
+class Judged(NamedTuple):
     """The outcome of one call.
 
     Attributes:
@@ -85,6 +85,6 @@ _RULE_OUTCOMES: Final = {
 RULES: Final[tuple[str, ...]] = tuple(_RULE_OUTCOMES)
 
 
-def by(rule: str, error_type: str | None = None) -> Judgement:
+def by(rule: str, error_type: str | None = None) -> Judged:
     """The judgement that a rule gives."""
-    return Judgement(_RULE_OUTCOMES[rule], rule, error_type)
+    return Judged(_RULE_OUTCOMES[rule], rule, error_type)

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from . import KIT_VERSION
-from .calls import Call, Caller, CallKey, Calls, judge_exception
-from .judgement import Judgement
+from .calls import Caller, CallKey, Calls, ToolCall, judge_exception
+from .judgement import Judged
 from .keys import is_name
 from .model_request import ModelRequest, Route
 from .obey import BREAKER_OPEN, HELD_BACK, MOST_LINES, Decision, Obedience
@@ -77,7 +77,7 @@ class Kit:
         if session_id and is_name(skill):
             self.sessions.state(session_id).skill = str(skill)
 
-    def begin(self, key: CallKey, caller: Caller, args: Any) -> Call:
+    def begin(self, key: CallKey, caller: Caller, args: Any) -> ToolCall:
         """A call is about to run, unless its `refusal` stops it.
 
         A refused call is recorded here, because not every Hermes reports it afterwards.
@@ -92,7 +92,7 @@ class Kit:
             )
             if not caller.inner:
                 self.sessions.state(caller.session).task = decision.task
-        call = Call(key, caller, args, decision)
+        call = ToolCall(key, caller, args, decision)
         self._calls.begin(call)
         if decision is not None and not decision.allowed:
             self._record(
@@ -101,7 +101,9 @@ class Kit:
             )  # fmt: skip
         return call
 
-    def end(self, call: Call, *, result: Any = None, error: BaseException | None = None) -> None:
+    def end(
+        self, call: ToolCall, *, result: Any = None, error: BaseException | None = None
+    ) -> None:
         """A call came back, with a result or an exception: record it, unless its end was told already."""
         elapsed_ms = round((time.perf_counter() - call.began_s) * 1000.0, 3)
         if self._calls.end(call):
@@ -135,7 +137,7 @@ class Kit:
         caller: Caller,
         key: CallKey,
         args: Any,
-        judged: Judgement,
+        judged: Judged,
         latency_ms: float | None,
         decision: Decision | None,
     ) -> None:

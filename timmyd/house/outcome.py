@@ -12,9 +12,9 @@ from typing import Final, NamedTuple
 
 from . import remains
 from .failure import error_type, exit_type
-from .judgement import OUTCOMES, RATED, RULES, Judgement, by
+from .judgement import OUTCOMES, RATED, RULES, Judged, by
 
-__all__ = ["OUTCOMES", "RATED", "RULES", "Judgement", "judge"]
+__all__ = ["OUTCOMES", "RATED", "RULES", "Judged", "judge"]
 
 _HOOK_STATUSES: Final = {
     word: by(f"hook_{word}", word if word == "timeout" else None)
@@ -104,7 +104,7 @@ def judge(
     status: str | None = None,
     loads: Callable[[str], object] = json.loads,
     marks: Marks = PLAIN,
-) -> Judgement:
+) -> Judged:
     """Say what became of a call from the text of its result.
 
     Args:
@@ -121,7 +121,7 @@ def judge(
     """
     if status in _HOOK_STATUSES:
         return _HOOK_STATUSES[status]
-    verdict: Judgement | None = None
+    verdict: Judged | None = None
     if type(content) is str and content[:1] == "{" and content[-1:] == "}":
         try:
             fields = loads(content)
@@ -136,7 +136,7 @@ def judge(
     return _with_hook(status, verdict)
 
 
-def _with_hook(status: str, verdict: Judgement) -> Judgement:
+def _with_hook(status: str, verdict: Judged) -> Judged:
     """Let Hermes' own word count where the text has none: an empty result, a plain text."""
     if status == "error" and verdict.rule in {"plain_text", "no_result", "verdict_cut"}:
         return by("hook_error", "tool_error")
@@ -145,7 +145,7 @@ def _with_hook(status: str, verdict: Judgement) -> Judgement:
     return verdict
 
 
-def _of_content(case: _Case, content: object) -> Judgement:
+def _of_content(case: _Case, content: object) -> Judged:
     if isinstance(content, str):
         return _of_text(case, content)
     if isinstance(content, Mapping):
@@ -178,7 +178,7 @@ def _parts(content: list[object]) -> tuple[list[str], bool]:
     return texts, images
 
 
-def _of_text(case: _Case, text: str) -> Judgement:
+def _of_text(case: _Case, text: str) -> Judged:
     """Judge a text that is not one whole JSON object: take off what surrounds the result, read what it begins with."""
     text = remains.unwrapped(text)
     if (head := remains.preview(text)) is not None:
@@ -198,7 +198,7 @@ def _of_text(case: _Case, text: str) -> Judgement:
     return _VERDICT_CUT if case.tool == "terminal" else _PLAIN_TEXT
 
 
-def _of_opening(case: _Case, text: str) -> Judgement:
+def _of_opening(case: _Case, text: str) -> Judged:
     """Judge a plain text by how it begins; a hook that says `ok` has seen it run, whatever the text claims."""
     if case.status != "ok":
         if (rule := remains.opening_rule(text)) is not None:
@@ -217,7 +217,7 @@ def _of_opening(case: _Case, text: str) -> Judgement:
     return by("worker_lost", "worker_lost") if worker[2] else by("not_executed_shutdown")
 
 
-def _of_cut(case: _Case, head: str) -> Judgement:
+def _of_cut(case: _Case, head: str) -> Judged:
     """Judge a result of which only the first characters are left."""
     if not head:
         return _VERDICT_CUT
@@ -237,7 +237,7 @@ def _of_cut(case: _Case, head: str) -> Judgement:
     return by("cut_head") if decided else _VERDICT_CUT
 
 
-def _of_fields(case: _Case, fields: Mapping[str, object]) -> Judgement:
+def _of_fields(case: _Case, fields: Mapping[str, object]) -> Judged:
     """Judge the members of the result object."""
     if case.marks.failures and any(
         f"{name}={_word(value)}" in case.marks.failures for name, value in fields.items()
@@ -261,7 +261,7 @@ def _of_fields(case: _Case, fields: Mapping[str, object]) -> Judgement:
     return _JSON_OK if shown is None else _EXIT_ZERO
 
 
-def _by_error(fields: Mapping[str, object], error: object) -> Judgement | None:
+def _by_error(fields: Mapping[str, object], error: object) -> Judged | None:
     """Judge an error and the flags that tools set beside one, or instead of one."""
     if error:
         return by("json_error", error_type(error, fields.get("error_type"), fields.get("status")))
@@ -294,7 +294,7 @@ def _exit_code(value: object) -> int | None:
     return value if type(value) is int else None
 
 
-def _refusal(case: _Case, fields: Mapping[str, object], error: object) -> Judgement | None:
+def _refusal(case: _Case, fields: Mapping[str, object], error: object) -> Judged | None:
     """Whether the error says, or the message is marked, that the tool never did its work."""
     text = error if isinstance(error, str) else ""
     if text == "Invalid tool arguments" and "not executed" in str(fields.get("message", ""))[:200]:
@@ -312,7 +312,7 @@ def _refusal(case: _Case, fields: Mapping[str, object], error: object) -> Judgem
     return None
 
 
-def _by_status(tool: str, status: object) -> Judgement | None:
+def _by_status(tool: str, status: object) -> Judged | None:
     word = status.lower() if isinstance(status, str) and len(status) <= _LONGEST_STATUS else ""
     verdict = _STATUSES.get(word)
     if verdict is None or tool in _STATUS_IS_DATA or tool.startswith(_STATUS_IS_DATA_FAMILIES):
@@ -320,7 +320,7 @@ def _by_status(tool: str, status: object) -> Judgement | None:
     return verdict
 
 
-def _by_exit(case: _Case, code: int, fields: Mapping[str, object]) -> Judgement | None:
+def _by_exit(case: _Case, code: int, fields: Mapping[str, object]) -> Judged | None:
     """Judge a nonzero exit code; None leaves it to the error that stands beside it."""
     if code == _EXIT_OF_TIMEOUT:
         return by("exit_timeout", "timeout")

@@ -5,7 +5,7 @@ import threading
 from collections.abc import Callable
 from typing import Any
 
-from .calls import Call, Caller
+from .calls import Caller, ToolCall
 from .model_request import Route
 
 _MOST_KEPT = 4096
@@ -86,7 +86,7 @@ class Sessions:
         task_id: str,
         *,
         beside: bool = False,
-        within: Call | None = None,
+        within: ToolCall | None = None,
         here: Callable[[], str] = str,
     ) -> Caller | None:
         """Whose call it is; None if nobody knows, and it is not recorded.

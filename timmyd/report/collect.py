@@ -9,12 +9,12 @@ import msgspec
 from timmyd.core.model import iso
 from timmyd.engine import IntelligenceEngine
 from timmyd.report.data import (
-    Ingest,
+    IngestCounts,
     PredictionScores,
     Report,
     ReportInput,
     SourceState,
-    Velocity,
+    VelocityFigures,
     build,
 )
 from timmyd.report.moving import SHOWN_DAYS, needs_attention, offset_of, trends
@@ -53,10 +53,10 @@ def collect(engine: IntelligenceEngine, *, days: float | None = 7.0) -> Report:
         trends=trends(hours, database.models_by_day(now - SHOWN_DAYS * DAY_S), now=now),
         week=week(hours, offset_of(engine.settings.clock.zone)),
         adaptations=database.get_adaptations(_RECENT),
-        velocity=msgspec.convert(_known(engine.velocity(now)), Velocity),
+        velocity=msgspec.convert(_known(engine.velocity(now)), VelocityFigures),
         accuracy=_number(engine.prediction_accuracy(now)),
         scores=msgspec.convert(engine.accuracy(), PredictionScores),
-        ingest=Ingest(
+        ingest=IngestCounts(
             sessions=database.lineages(),
             executions=counters.get("executions", 0),
             duplicates=counters.get("duplicates", 0),

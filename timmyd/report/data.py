@@ -29,7 +29,7 @@ class HousePerformance(msgspec.Struct, frozen=True, kw_only=True):
     turns_completed: int
 
 
-class Velocity(msgspec.Struct, frozen=True, kw_only=True):
+class VelocityFigures(msgspec.Struct, frozen=True, kw_only=True):
     """The last days against those before. `velocity`: accelerating, stable, declining; None: too little."""
 
     recent_success_rate: float | None = None
@@ -64,7 +64,7 @@ class PredictionScores(msgspec.Struct, frozen=True, kw_only=True):
     since: str | None = None
 
 
-class Ingest(msgspec.Struct, frozen=True, kw_only=True):
+class IngestCounts(msgspec.Struct, frozen=True, kw_only=True):
     """What was taken in, over all time.
 
     Attributes:
@@ -116,10 +116,10 @@ class ReportInput(msgspec.Struct, frozen=True, kw_only=True):
     models: Sequence[ModelPerformance] = ()
     document: Mapping[str, Any] = msgspec.field(default_factory=dict)
     adaptations: Sequence[AdaptationEvent] = ()
-    velocity: Velocity = Velocity()
+    velocity: VelocityFigures = VelocityFigures()
     accuracy: float | None = None
     scores: PredictionScores = PredictionScores()
-    ingest: Ingest = Ingest()
+    ingest: IngestCounts = IngestCounts()
     sources: Sequence[SourceState] = ()
     attention: Sequence[Attention] = ()
     trends: Mapping[str, Sequence[Day]] = msgspec.field(default_factory=dict)
@@ -155,10 +155,10 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     trials: Sequence[Mapping[str, Any]]
     breakers: Sequence[Mapping[str, Any]]
     recent_adaptations: Sequence[AdaptationEvent]
-    learning_velocity: Velocity
+    learning_velocity: VelocityFigures
     prediction_accuracy: float | None
     prediction_scores: PredictionScores
-    ingest: Ingest
+    ingest: IngestCounts
     sources: Sequence[SourceState]
     attention: Sequence[Attention] = ()
     trends: Mapping[str, Sequence[Day]] = msgspec.field(default_factory=dict)

@@ -10,7 +10,7 @@ from timmyd.errors import PublishError
 READABLE_BY_ALL = 0o644
 
 
-class Disk(Protocol):
+class PolicyDisk(Protocol):
     """The operations of a replacement; a test lets each of them fail, also halfway."""
 
     def create(self, path: Path) -> int:
@@ -44,26 +44,26 @@ class RealDisk:
     mode = READABLE_BY_ALL
 
     def create(self, path: Path) -> int:
-        """See `Disk`."""
+        """See `PolicyDisk`."""
         path.unlink(missing_ok=True)
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW
         return os.open(path, flags, 0o600)
 
     def write(self, fd: int, data: bytes) -> int:
-        """See `Disk`."""
+        """See `PolicyDisk`."""
         return os.write(fd, data)
 
     def sync(self, fd: int) -> None:
-        """See `Disk`."""
+        """See `PolicyDisk`."""
         os.fchmod(fd, self.mode)
         os.fsync(fd)
 
     def replace(self, source: Path, target: Path) -> None:
-        """See `Disk`."""
+        """See `PolicyDisk`."""
         source.replace(target)
 
     def sync_folder(self, folder: Path) -> None:
-        """See `Disk`."""
+        """See `PolicyDisk`."""
         fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
             os.fsync(fd)
@@ -74,7 +74,7 @@ class RealDisk:
 REAL_DISK = RealDisk()
 
 
-def publish(data: bytes, target: Path, *, disk: Disk = REAL_DISK) -> None:
+def publish(data: bytes, target: Path, *, disk: PolicyDisk = REAL_DISK) -> None:
     """Replace `target` so that every reader, at any moment and after any crash, sees all of one version.
 
     The temporary file has one fixed name: what a killed writer left is overwritten, not piled up.

@@ -7,7 +7,7 @@ from pathlib import Path
 from timmyd.core.publishing import content_digest_without_times, encode
 from timmyd.engine import IntelligenceEngine
 from timmyd.errors import PublishError
-from timmyd.service.publish import REAL_DISK, Disk, publish
+from timmyd.service.publish import REAL_DISK, PolicyDisk, publish
 
 
 class Publisher:
@@ -18,7 +18,9 @@ class Publisher:
         published_at: Unix seconds; None before the first.
     """
 
-    def __init__(self, engine: IntelligenceEngine, target: Path, *, disk: Disk = REAL_DISK) -> None:
+    def __init__(
+        self, engine: IntelligenceEngine, target: Path, *, disk: PolicyDisk = REAL_DISK
+    ) -> None:
         self.engine = engine
         self.target = target
         self.revision = max(engine.revision, _revision_in(target))

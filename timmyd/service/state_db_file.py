@@ -11,8 +11,8 @@ from timmyd.service.files import Directory, judge
 from timmyd.service.homes import Place, enter
 from timmyd.service.refusal import FileRefusedError, Reason
 from timmyd.sources import state_db
-from timmyd.sources.state_db import Chunk, Cursor
-from timmyd.sources.state_db_open import HEADER_BYTES, Found, look
+from timmyd.sources.state_db import Chunk, StateDbCursor
+from timmyd.sources.state_db_open import HEADER_BYTES, DbStamp, look
 from timmyd.store.batch import FileRow
 
 FILE_NAME: Final = "state.db"
@@ -23,7 +23,7 @@ _BESIDE: Final = ("-wal", "-shm", "-journal")
 """What SQLite opens as well; it would wait for ever on a FIFO of such a name."""
 
 
-class Finding(NamedTuple):
+class StateDbFinding(NamedTuple):
     """How it stands with one database, for `status` and `check`.
 
     Attributes:
@@ -71,9 +71,9 @@ class StateDb:
         self.path = home / name
         self.key = os.fsencode(self.path)
         self.directory: Directory | None = None
-        self.cursor: Cursor | None = None
-        self.read_as: Found | None = None
-        self.seen: Found | None = None
+        self.cursor: StateDbCursor | None = None
+        self.read_as: DbStamp | None = None
+        self.seen: DbStamp | None = None
         self.more = False
         self.due_at = 0.0
         self.retry_at = 0.0
@@ -102,7 +102,7 @@ class StateDb:
             self.directory.close()
             self.directory = None
 
-    def look(self) -> Found:
+    def look(self) -> DbStamp:
         """How the database lies there now.
 
         Raises:
@@ -129,7 +129,9 @@ class StateDb:
     def _refusal(self, reason: Reason, name: str | None = None) -> FileRefusedError:
         return FileRefusedError(reason, name or self.name)
 
-    def read(self, *, read_s: float, rows: int, zone: tzinfo | None = None) -> tuple[Chunk, Found]:
+    def read(
+        self, *, read_s: float, rows: int, zone: tzinfo | None = None
+    ) -> tuple[Chunk, DbStamp]:
         """The next piece, and how the database lay there; `zone` is that of times without one.
 
         Raises:
@@ -153,7 +155,7 @@ class StateDb:
         return chunk, found
 
 
-def finding_of(file: StateDb) -> Finding:
+def finding_of(file: StateDb) -> StateDbFinding:
     """How it stands with a database."""
     trouble = file.trouble
     if trouble is not None:
@@ -165,9 +167,9 @@ def finding_of(file: StateDb) -> Finding:
         code, words = "reading", "is being read"
     else:
         code, words = "ok", "is read to its end" + _but(file.skipped)
-    cursor = file.cursor or Cursor()
+    cursor = file.cursor or StateDbCursor()
     changed_at = None if file.read_as is None else written_at(file.read_as)
-    return Finding(
+    return StateDbFinding(
         file.path, file.house, code, words, file.schema, cursor.last_id, file.highest_id, changed_at
     )
 
@@ -177,12 +179,12 @@ def _but(skipped: Mapping[str, int]) -> str:
     return f", but for {reasons}" if reasons else ""
 
 
-def written_at(found: Found) -> float:
+def written_at(found: DbStamp) -> float:
     """When a database was last written, Unix seconds."""
     return max(0, found.file[3], found.wal[3] if found.wal is not None else 0) / 1e9
 
 
-def ledger_row(file: StateDb, found: Found | None, now: float, cursor: bytes | None) -> FileRow:
+def ledger_row(file: StateDb, found: DbStamp | None, now: float, cursor: bytes | None) -> FileRow:
     """What the ledger says of a database at `now`, Unix seconds; its owner can set any time and size."""
     device, inode, size, mtime_ns = (0, 0, 0, 0) if found is None else found.file
     return FileRow(

@@ -18,15 +18,15 @@ from timmyd.service.reading import SLICE_S, Progress
 from timmyd.service.refusal import FileRefusedError, Reason
 from timmyd.service.state_db_file import (
     FILE_NAME,
-    Finding,
     StateDb,
+    StateDbFinding,
     finding_of,
     ledger_row,
     written_at,
 )
 from timmyd.service.waits import growing_s
-from timmyd.sources.state_db import PASSING, READ_S, Chunk, Cursor
-from timmyd.sources.state_db_open import Found
+from timmyd.sources.state_db import PASSING, READ_S, Chunk, StateDbCursor
+from timmyd.sources.state_db_open import DbStamp
 from timmyd.store.database import PatternDatabase
 
 POLL_S: Final = 0.5
@@ -48,7 +48,7 @@ _MOST_ROWS: Final = 4_000
 _NOTHING: Final = Progress(0, 0, 0)
 _IGNORED: Final = frozenset({"empty"})
 
-_cursors = msgspec.msgpack.Decoder(Cursor)
+_cursors = msgspec.msgpack.Decoder(StateDbCursor)
 _encode = msgspec.msgpack.Encoder().encode
 
 
@@ -208,7 +208,7 @@ class StateDbs:
             )
         return Progress(1, taken.executions, taken.amended)
 
-    def _take(self, file: StateDb, chunk: Chunk, found: Found, now: float) -> TakenRows:
+    def _take(self, file: StateDb, chunk: Chunk, found: DbStamp, now: float) -> TakenRows:
         origin = Origin(
             home=file.home_key,
             house=file.house,
@@ -230,7 +230,7 @@ class StateDbs:
         self.metrics.counted(batch.counted)
         return taken
 
-    def _take_apart(self, file: StateDb, chunk: Chunk, found: Found, error: Exception) -> None:
+    def _take_apart(self, file: StateDb, chunk: Chunk, found: DbStamp, error: Exception) -> None:
         """A row raised what nobody foresaw: take smaller pieces, and in the end leave it out alone."""
         file.more = True
         if len(chunk.rows) > 1:
@@ -258,7 +258,7 @@ class StateDbs:
         wanted = int(self._slice_rows * min(2.0, slice_s / max(took_s, 1e-4)))
         self._slice_rows = max(_LEAST_ROWS, min(_MOST_ROWS, wanted))
 
-    def _was_read(self, file: StateDb, chunk: Chunk, found: Found, now: float) -> None:
+    def _was_read(self, file: StateDb, chunk: Chunk, found: DbStamp, now: float) -> None:
         if chunk.restarted is not None:
             self.restarts += 1
             self.log.event("session_rewritten", file=str(file.path), reason=chunk.restarted)
@@ -299,7 +299,7 @@ class StateDbs:
             self._note(file, found, error)
         return _NOTHING
 
-    def _note(self, file: StateDb, found: Found | None, error: SessionError) -> None:
+    def _note(self, file: StateDb, found: DbStamp | None, error: SessionError) -> None:
         """Write into the ledger why a database cannot be read; how far it was read before stands."""
         cursor = None if file.cursor is None else _encode(file.cursor)
         row = ledger_row(file, found, self.clock(), cursor)
@@ -326,12 +326,12 @@ class StateDbs:
         )
 
     # ------------------------------------------------------------------ telling
-    def findings(self) -> list[Finding]:
+    def findings(self) -> list[StateDbFinding]:
         """How it stands with each database."""
         return [finding_of(file) for file in self.files.values()]
 
 
-def _is_written_at(found: Found, now: float) -> bool:
+def _is_written_at(found: DbStamp, now: float) -> bool:
     """Whether a write at this moment might leave the times of the files as they are.
 
     Only nearness counts, never the order: times may lie ahead of the clock, by any amount.

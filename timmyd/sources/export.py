@@ -17,7 +17,7 @@ from timmyd.sources.state_db_rows import Row, SessionRow, to_row, to_session
 LONGEST_LINE: Final = 256 * 1024 * 1024
 
 
-class Head(msgspec.Struct):
+class ExportHead(msgspec.Struct):
     """An exported session without its messages."""
 
     id: Any = None
@@ -37,7 +37,7 @@ class Exported(NamedTuple):
 
 
 _lines = msgspec.json.Decoder(dict[str, Any])
-_heads = msgspec.json.Decoder(Head)
+_heads = msgspec.json.Decoder(ExportHead)
 
 
 def is_export(line: bytes) -> bool:

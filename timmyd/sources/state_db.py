@@ -17,7 +17,7 @@ from timmyd.clock import monotonic
 from timmyd.core.counting.identity import hash_text
 from timmyd.errors import SessionError
 from timmyd.sources.state_db_open import (
-    Found,
+    DbStamp,
     guarded,
     look,
     maybe_stat,
@@ -41,7 +41,7 @@ _CHUNK_CHARACTERS: Final = 8_000_000
 _LONGEST_CHAIN: Final = 1_000
 
 
-class Cursor(msgspec.Struct, kw_only=True):
+class StateDbCursor(msgspec.Struct, kw_only=True):
     """How far a database was read, and by what it is known again.
 
     Attributes:
@@ -76,7 +76,7 @@ class Chunk(NamedTuple):
 
     rows: list[Row]
     sessions: dict[str, SessionRow]
-    cursor: Cursor
+    cursor: StateDbCursor
     more: bool
     schema: Schema
     restarted: str | None
@@ -87,8 +87,8 @@ class Chunk(NamedTuple):
 def read(
     path: str,
     header: bytes,
-    found: Found,
-    cursor: Cursor | None,
+    found: DbStamp,
+    cursor: StateDbCursor | None,
     *,
     read_s: float = READ_S,
     largest_rows: int = _CHUNK_ROWS,
@@ -118,7 +118,7 @@ def read(
             options = options_for(header, found)
             with opened(path, found, options, began + longest_s) as connection:
                 reading = _Reading(connection, probe(connection), zone, began + read_s)
-                chunk = reading.run(found, cursor or Cursor(), largest_rows)
+                chunk = reading.run(found, cursor or StateDbCursor(), largest_rows)
     except SessionError as error:
         if error.code not in {*PASSING, "too_slow"} and _has_changed(path, found):
             raise SessionError("busy", "file", "it changed while it was read") from error
@@ -128,7 +128,7 @@ def read(
     return chunk
 
 
-def _has_changed(path: str, found: Found) -> bool:
+def _has_changed(path: str, found: DbStamp) -> bool:
     try:
         return look(path) != found
     except OSError:
@@ -156,13 +156,13 @@ class _Reading:
         self.end = end
         self.sessions: dict[str, SessionRow] = {}
 
-    def run(self, found: Found, cursor: Cursor, largest_rows: int) -> Chunk:
+    def run(self, found: DbStamp, cursor: StateDbCursor, largest_rows: int) -> Chunk:
         highest = int(self._one("SELECT max(id) FROM messages")[0] or 0)
         restarted = self._restart(cursor, highest)
         after = 0 if restarted else cursor.last_id
         piece = self._rows(after, largest_rows)
         self._fetch_sessions(piece)
-        result = Cursor(
+        result = StateDbCursor(
             last_id=after,
             last_at=None if restarted else cursor.last_at,
             last_session=0 if restarted else cursor.last_session,
@@ -227,7 +227,7 @@ class _Reading:
             piece.skipped += 1
         piece.last_id = row_id
 
-    def _restart(self, cursor: Cursor, highest: int) -> str | None:
+    def _restart(self, cursor: StateDbCursor, highest: int) -> str | None:
         """Why the rows must be read from the first one again: this is not what was read before.
 
         Deleted rows, and a file that was vacuumed or moved, do not matter: `AUTOINCREMENT` gives no

@@ -55,7 +55,7 @@ _MAGIC: Final = b"SQLite format 3\0"
 _WAL_MODE: Final = 2
 
 
-class Found(NamedTuple):
+class DbStamp(NamedTuple):
     """How a database lay there: (device, inode, size, mtime in ns) of it and of its `-wal`."""
 
     file: tuple[int, int, int, int]
@@ -68,7 +68,7 @@ class Found(NamedTuple):
         return self.wal is None or (self.wal[2] == 0 and not self.has_index)
 
 
-def look(path: str, *, dir_fd: int | None = None) -> Found:
+def look(path: str, *, dir_fd: int | None = None) -> DbStamp:
     """See how a database lies there, without opening anything; a few microseconds.
 
     Args:
@@ -79,7 +79,7 @@ def look(path: str, *, dir_fd: int | None = None) -> Found:
         OSError: It is not there.
     """
     wal, index = maybe_stat(f"{path}-wal", dir_fd), maybe_stat(f"{path}-shm", dir_fd)
-    return Found(_stat(path, dir_fd), wal, index is not None)
+    return DbStamp(_stat(path, dir_fd), wal, index is not None)
 
 
 def _stat(path: str, dir_fd: int | None) -> tuple[int, int, int, int]:
@@ -95,7 +95,7 @@ def maybe_stat(path: str, dir_fd: int | None = None) -> tuple[int, int, int, int
         return None
 
 
-def _refuse_torn(header: bytes, found: Found) -> None:
+def _refuse_torn(header: bytes, found: DbStamp) -> None:
     """A file that is shorter than its header says is half of a copy."""
     size = int.from_bytes(header[16:18], "big")
     pages = int.from_bytes(header[28:32], "big")
@@ -106,7 +106,7 @@ def _refuse_torn(header: bytes, found: Found) -> None:
         )
 
 
-def options_for(header: bytes, found: Found) -> str:
+def options_for(header: bytes, found: DbStamp) -> str:
     """The URI parameters to open a database with.
 
     Raises:
@@ -134,7 +134,7 @@ def options_for(header: bytes, found: Found) -> str:
 
 
 @contextmanager
-def opened(path: str, found: Found, options: str, end: float) -> Iterator[sqlite3.Connection]:
+def opened(path: str, found: DbStamp, options: str, end: float) -> Iterator[sqlite3.Connection]:
     """A connection that sees one state of the database; what SQLite opened is proven to be `found`.
 
     SQLite opens by path, so that a swap can only be noticed, not prevented.

@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from timmyd.core.ownership import UNKNOWN, House, HouseState, house_for
+from timmyd.core.ownership import UNKNOWN, HouseState, OwnedHouse, house_for
 
 _COLUMNS = "name, owner, uid, claimed, first_seen, state"
 _Connect = Callable[[], AbstractContextManager[sqlite3.Connection]]
@@ -20,7 +20,7 @@ class Owners:
         self._reading = reading
         self._writing = writing
 
-    def all(self) -> dict[str, House]:
+    def all(self) -> dict[str, OwnedHouse]:
         """All houses, by name."""
         with self._reading() as connection:
             rows = connection.execute(f"SELECT {_COLUMNS} FROM houses ORDER BY name")  # noqa: S608 - constants
@@ -33,7 +33,7 @@ class Owners:
 
     def settle(
         self, claimed: str, *, owner: str, uid: int | None, now: float, adopts: bool = True
-    ) -> House:
+    ) -> OwnedHouse:
         """The house of an owner's home that claims to be `claimed`; it is theirs from now on.
 
         Args:
@@ -61,7 +61,7 @@ def settle_house(
     *,
     now: float,
     adopts: bool = True,
-) -> House:
+) -> OwnedHouse:
     """`Owners.settle` within a transaction."""
     query = f"SELECT {_COLUMNS} FROM houses WHERE claimed = ? AND owner = ?"  # noqa: S608 - constants
     row = connection.execute(query, (claimed, owner)).fetchone()
@@ -72,7 +72,7 @@ def settle_house(
         )
         query = f"SELECT {_COLUMNS} FROM houses WHERE name = ?"  # noqa: S608 - constants
         row = connection.execute(query, (name,)).fetchone()
-        found = House(name=name) if row is None else _house(row)
+        found = OwnedHouse(name=name) if row is None else _house(row)
     settled = msgspec.structs.replace(
         found,
         owner=owner if found.owner == UNKNOWN else found.owner,
@@ -88,8 +88,8 @@ def settle_house(
     return settled
 
 
-def _house(row: tuple[Any, ...]) -> House:
-    return House(**dict(zip(House.__struct_fields__, row, strict=True)))
+def _house(row: tuple[Any, ...]) -> OwnedHouse:
+    return OwnedHouse(**dict(zip(OwnedHouse.__struct_fields__, row, strict=True)))
 
 
 def _owner_of(connection: sqlite3.Connection, house: str) -> str | None:

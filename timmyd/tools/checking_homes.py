@@ -38,12 +38,12 @@ _HEADER_BYTES: Final = 4096
 _DAY_S: Final = 86_400.0
 
 
-class _Header(msgspec.Struct):
+class _Claim(msgspec.Struct):
     schema: str = ""
     house: str = ""
 
 
-_headers = msgspec.json.Decoder(_Header)
+_headers = msgspec.json.Decoder(_Claim)
 
 
 def check_homes(places: Iterable[Place], *, now: float, largest_bytes: int) -> list[Finding]:

@@ -35,7 +35,7 @@ _SHOWN: Final = frozenset({"breaker_opened", "breaker_closed", "kept", "taken_ba
 _TOLD: Final = _SHOWN | {"trial_started", "restored"}
 
 
-class Step(msgspec.Struct, frozen=True, kw_only=True):
+class DemoStep(msgspec.Struct, frozen=True, kw_only=True):
     """One thing to see.
 
     Attributes:
@@ -83,7 +83,7 @@ class Demo:
         self.intake.close()
         self.database.close()
 
-    def run(self) -> Iterator[Step]:
+    def run(self) -> Iterator[DemoStep]:
         """Let the day pass; yields what there is to see as it happens."""
         seen: set[str] = set()
         self._publish()
@@ -117,7 +117,7 @@ class Demo:
     def _publish(self) -> None:
         self.publisher.publish(self.now, life_s=self.settings.publish.life_s)
 
-    def _learned(self) -> Step:
+    def _learned(self) -> DemoStep:
         success, why = self.engine.predict_success("read_file", EZRA)
         model = self.engine.get_best_model("read")
         house, _ = self.engine.get_optimal_house("terminal")
@@ -132,9 +132,9 @@ class Demo:
             f"{figures['executions']} calls counted: read_file succeeds with {chance} ({why});"
             f" best model to read with: {model}; best house for terminal: {house}"
         )
-        return Step(at=iso(self.now) or "", kind="learned", words=words, figures=figures)
+        return DemoStep(at=iso(self.now) or "", kind="learned", words=words, figures=figures)
 
-    def _end(self, *, complete: bool) -> Step:
+    def _end(self, *, complete: bool) -> DemoStep:
         values = self.engine.policies()
         figures = {
             "complete": complete,
@@ -150,7 +150,7 @@ class Demo:
             f" ezra.evidence_threshold {values[EZRA]['evidence_threshold']:g},"
             f" bezalel.parallel_test_threshold {values[BEZALEL]['parallel_test_threshold']:g}"
         )
-        return Step(at=iso(self.now) or "", kind="end", words=words, figures=figures)
+        return DemoStep(at=iso(self.now) or "", kind="end", words=words, figures=figures)
 
     def _count(self) -> int:
         return self.database.counters().get("executions", 0)
@@ -162,10 +162,10 @@ def _is_told(event: AdaptationEvent) -> bool:
     return event.kind in _TOLD and not probed_in_vain
 
 
-def _step(event: AdaptationEvent) -> Step:
+def _step(event: AdaptationEvent) -> DemoStep:
     what = event.change_type.partition(".")[2]
     words = f"{what}: {event.old_value} -> {event.new_value}, because {event.reason}"
-    return Step(
+    return DemoStep(
         at=event.timestamp,
         kind=event.kind,
         words=words,

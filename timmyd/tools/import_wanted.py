@@ -19,7 +19,7 @@ _SQLITE: Final = b"SQLite format 3\0"
 _HOUSE: Final = "timmy"
 
 
-class Progress(NamedTuple):
+class ImportProgress(NamedTuple):
     """How far an import is.
 
     Attributes:
@@ -46,7 +46,7 @@ class Unread(NamedTuple):
     words: str
 
 
-class Report(msgspec.Struct, kw_only=True):
+class ImportReport(msgspec.Struct, kw_only=True):
     """What came of an import.
 
     Attributes:

@@ -30,8 +30,8 @@ from timmyd.store.batch import NO_HOME, Batch
 from timmyd.store.database import PatternDatabase
 from timmyd.tools.import_wanted import (
     SESSIONS,
-    Progress,
-    Report,
+    ImportProgress,
+    ImportReport,
     Unread,
     Wanted,
     recognise,
@@ -68,7 +68,7 @@ class Importer:
         database: PatternDatabase,
         ingest: Ingest,
         *,
-        progress: Callable[[Progress], None] = lambda _progress: None,
+        progress: Callable[[ImportProgress], None] = lambda _progress: None,
         clock: Clock = wall_clock,
     ) -> None:
         """Prepare.
@@ -83,14 +83,14 @@ class Importer:
         self.ingest = ingest
         self.rows = RowIngest(ingest)
         self.clock = clock
-        self.report = Report()
+        self.report = ImportReport()
         self._tell = progress
         self._tally = _Tally()
         self._began = monotonic()
         self._done = 0
         self._total = 0
 
-    def run(self, wanted: Iterable[Wanted]) -> Report:
+    def run(self, wanted: Iterable[Wanted]) -> ImportReport:
         """Import all of it; what cannot be read is reported, the rest goes on.
 
         Raises:
@@ -285,7 +285,7 @@ class Importer:
         done = self._done + within
         left = None if not done else max(0.0, took * (self._total - done) / done)
         executions = self.report.executions
-        self._tell(Progress(path, done, self._total, executions, executions / took, left))
+        self._tell(ImportProgress(path, done, self._total, executions, executions / took, left))
 
 
 def _is_worth_waiting(file: StateDb) -> bool:
@@ -297,9 +297,9 @@ def import_paths(
     ingest: Ingest,
     arguments: Iterable[str],
     *,
-    progress: Callable[[Progress], None] = lambda _progress: None,
+    progress: Callable[[ImportProgress], None] = lambda _progress: None,
     clock: Clock = wall_clock,
-) -> Report:
+) -> ImportReport:
     """Import every `PATH` or `PATH=HOUSE`; returns what came of it.
 
     Raises:

@@ -10,7 +10,7 @@ from tests.unit.cli.conftest import Command
 from timmyd.cli.app import MODULES
 from timmyd.house.seam import Seam
 from timmyd.service.lock import StateLock
-from timmyd.tools.demo import Step
+from timmyd.tools.demo import DemoStep
 
 LOOKING = [
     ("status",),
@@ -258,11 +258,11 @@ def test_the_demo_prints_each_step_as_it_comes(
         def __init__(self, folder: Path) -> None:
             assert folder.is_dir()
 
-        def run(self) -> list[Step]:
+        def run(self) -> list[DemoStep]:
             at = "2026-11-22T08:00:00.000Z"
             return [
-                Step(at=at, kind="kept", words="ezra.x: 0.8 -> 0.7\x1b[2J"),
-                Step(at=at, kind="end", words="done", figures={"complete": True}),
+                DemoStep(at=at, kind="kept", words="ezra.x: 0.8 -> 0.7\x1b[2J"),
+                DemoStep(at=at, kind="end", words="done", figures={"complete": True}),
             ]
 
         def close(self) -> None:

@@ -9,7 +9,7 @@ from typing import NamedTuple
 import msgspec
 import pytest
 
-from timmyd.house.outcome import OUTCOMES, RATED, RULES, Judgement, Marks, judge
+from timmyd.house.outcome import OUTCOMES, RATED, RULES, Judged, Marks, judge
 
 CORPUS = Path(__file__).parents[2] / "data" / "corpus"
 CASES = sorted(path.name for path in CORPUS.iterdir())
@@ -263,7 +263,7 @@ TABLE = [
 def test_every_form_of_a_result_has_its_rule(
     tool: str, content: object, outcome: str, rule: str, error_type: str | None
 ) -> None:
-    assert judge(tool, content) == Judgement(outcome, rule, error_type)
+    assert judge(tool, content) == Judged(outcome, rule, error_type)
 
 
 def test_every_published_rule_is_reached() -> None:
@@ -293,7 +293,7 @@ def test_what_the_agent_itself_says_wins_over_the_text(status: str) -> None:
 
 
 def test_an_error_that_only_the_agent_saw_is_an_error() -> None:
-    assert judge("lab", "words", status="error") == Judgement("error", "hook_error", "tool_error")
+    assert judge("lab", "words", status="error") == Judged("error", "hook_error", "tool_error")
 
 
 def test_a_benign_exit_stays_ok_whatever_the_agent_says() -> None:
@@ -307,7 +307,7 @@ def test_a_benign_exit_stays_ok_whatever_the_agent_says() -> None:
 def test_a_tool_that_ran_cannot_pretend_that_it_did_not() -> None:
     text = "[Tool execution cancelled \u2014 lab was skipped due to user interrupt]"
 
-    assert judge("lab", text, status="ok") == Judgement("ok", "plain_text", None)
+    assert judge("lab", text, status="ok") == Judged("ok", "plain_text", None)
 
 
 def test_an_error_marked_as_not_executed_was_blocked() -> None:

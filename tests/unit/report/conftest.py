@@ -11,11 +11,11 @@ from timmyd.report.attention import attention
 from timmyd.report.attention_types import AttentionInput
 from timmyd.report.data import (
     CalibrationBin,
-    Ingest,
+    IngestCounts,
     PredictionScores,
     ReportInput,
     SourceState,
-    Velocity,
+    VelocityFigures,
 )
 from timmyd.report.moving import trends
 from timmyd.report.rhythm import week
@@ -145,7 +145,7 @@ def busy_input(name: str = "terminal") -> ReportInput:
                 kind="kept",
             )
         ],
-        velocity=Velocity(
+        velocity=VelocityFigures(
             recent_success_rate=0.84,
             previous_success_rate=0.8,
             improvement=0.04,
@@ -163,7 +163,7 @@ def busy_input(name: str = "terminal") -> ReportInput:
             ],
             samples=400,
         ),
-        ingest=Ingest(
+        ingest=IngestCounts(
             sessions=41,
             executions=464,
             duplicates=1_882,

@@ -171,7 +171,10 @@ def test_a_value_that_is_too_large_costs_its_own_row_at_most(hostile: Path) -> N
     assert daemon.settle() == 0
     daemon.dbs.close()
     chunk = state_db.read(
-        str(hostile), header(hostile), look(str(hostile)), state_db.Cursor(last_id=result - 1)
+        str(hostile),
+        header(hostile),
+        look(str(hostile)),
+        state_db.StateDbCursor(last_id=result - 1),
     )
     assert [len(row.content) for row in chunk.rows] == [LONGEST_CONTENT]
 

@@ -30,7 +30,7 @@ from timmyd.engine.intake import Origin
 from timmyd.errors import SessionError
 from timmyd.sources import state_db
 from timmyd.sources.export import decode as decode_export, is_export
-from timmyd.sources.state_db import Cursor
+from timmyd.sources.state_db import StateDbCursor
 from timmyd.sources.state_db_open import look, options_for
 from timmyd.sources.state_db_rows import SessionRow, decode_calls, decode_content, to_session
 
@@ -125,7 +125,7 @@ def new_call(n: int) -> str:
     )
 
 
-def code_of(path: Path, cursor: Cursor | None = None) -> str:
+def code_of(path: Path, cursor: StateDbCursor | None = None) -> str:
     with pytest.raises(SessionError) as caught:
         read_once(path, cursor)
     return caught.value.code

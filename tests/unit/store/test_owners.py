@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from timmyd import IntelligenceEngine
-from timmyd.core.ownership import UNKNOWN, House
+from timmyd.core.ownership import UNKNOWN, OwnedHouse
 from timmyd.errors import StoreError
 from timmyd.store.connection import connect_read_only
 from timmyd.store.database import PatternDatabase
@@ -38,7 +38,9 @@ def test_a_row_that_nobody_says_the_owner_of_is_adopted_when_its_home_is_seen(
 
     house = database.owners.settle("ezra", owner="alice", uid=1000, now=NOW + 5.0)
 
-    assert house == House(name="ezra", owner="alice", uid=1000, claimed="ezra", first_seen=NOW + 5)
+    assert house == OwnedHouse(
+        name="ezra", owner="alice", uid=1000, claimed="ezra", first_seen=NOW + 5
+    )
     assert owners(database) == [("ezra", "alice")]
     assert database.owners.of("ezra") == "alice"
 
@@ -106,7 +108,7 @@ def test_a_database_without_owners_gets_its_houses_and_is_not_read_before(tmp_pa
         pass
 
     assert database.owners.all() == {
-        "ezra": House(name="ezra", first_seen=5 * 3600.0),
-        "timmy": House(name="timmy"),
+        "ezra": OwnedHouse(name="ezra", first_seen=5 * 3600.0),
+        "timmy": OwnedHouse(name="timmy"),
     }
     database.close()

@@ -34,7 +34,7 @@ class Told(NamedTuple):
     reference: float
 
 
-class _State(msgspec.Struct):
+class _InForceState(msgspec.Struct):
     published: list[tuple[float, float | None, float]] = []
     by_key: dict[FigureKey, list[tuple[float, Figures | None]]] = {}
     by_tick: bool = True
@@ -49,7 +49,9 @@ class InForce:
         Raises:
             msgspec.MsgspecError: The bytes are no such state; start afresh.
         """
-        self._s = _State() if saved is None else msgspec.msgpack.decode(saved, type=_State)
+        self._s = (
+            _InForceState() if saved is None else msgspec.msgpack.decode(saved, type=_InForceState)
+        )
 
     def dump(self) -> bytes:
         """The whole state."""

@@ -36,7 +36,7 @@ class Figures(NamedTuple):
     samples: int
 
 
-class _Saved(msgspec.Struct, array_like=True):
+class _SavedPredictor(msgspec.Struct, array_like=True):
     owners: dict[str, str]
     levels: list[tuple[str, Saved]]
 
@@ -53,14 +53,14 @@ class Predictor:
         self._owners: dict[str, str] = {}
         self._levels: dict[str, Levels] = {}
         if saved is not None:
-            kept = msgspec.msgpack.decode(saved, type=_Saved)
+            kept = msgspec.msgpack.decode(saved, type=_SavedPredictor)
             self._owners = kept.owners
             self._levels = {owner: Levels.load(levels) for owner, levels in kept.levels}
 
     def dump(self) -> bytes:
         """The whole state; going on from it gives the same bytes as not having stopped."""
         levels = [(owner, one.save()) for owner, one in self._levels.items()]
-        return msgspec.msgpack.encode(_Saved(self._owners, levels))
+        return msgspec.msgpack.encode(_SavedPredictor(self._owners, levels))
 
     def __len__(self) -> int:
         return sum(map(len, self._levels.values()))

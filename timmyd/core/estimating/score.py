@@ -62,7 +62,7 @@ class Scores:
     calibration: tuple[Bin, ...]
 
 
-class _State(msgspec.Struct):
+class _ScoreState(msgspec.Struct):
     version: int = 1
     samples: int = 0
     weight: float = 0.0
@@ -81,7 +81,7 @@ class Prequential:
     """Scores of predictions frozen before their executions, and the reference they must beat."""
 
     def __init__(self) -> None:
-        self._s = _State()
+        self._s = _ScoreState()
         self._keep = 0.5 ** (1.0 / HALF_LIFE)
 
     @property
@@ -165,7 +165,7 @@ class Prequential:
         Raises:
             msgspec.MsgspecError: The bytes are no such state; start afresh.
         """
-        state = msgspec.msgpack.decode(data, type=_State)
+        state = msgspec.msgpack.decode(data, type=_ScoreState)
         sane = len(state.bins) == _BINS and len(state.evidence) == len(_BETS)
         if state.version != 1 or not sane or len(state.mean) != len(("good", "seen")):
             raise msgspec.ValidationError

@@ -16,7 +16,7 @@ _LABEL_AT, _Z_95, _UNCLEAR_AT = 3.0, 1.96, 0.05
 
 
 @dataclass(frozen=True, slots=True)
-class Tally:
+class SessionTally:
     """The rated executions of one session on one stratum in one window.
 
     Attributes:
@@ -51,7 +51,7 @@ class Velocity:
     velocity: str | None
 
 
-def learning_velocity(new: Iterable[Tally], old: Iterable[Tally]) -> Velocity:
+def learning_velocity(new: Iterable[SessionTally], old: Iterable[SessionTally]) -> Velocity:
     """Compare two adjacent windows without being fooled by the mix of tools or by bursts.
 
     The rates are compared within each stratum and averaged with Mantel-Haenszel weights; the
@@ -115,7 +115,7 @@ def _student(z: float, freedom: float) -> float:
     return z + first / freedom + second / freedom**2 + third / freedom**3
 
 
-def _by_stratum(rows: Iterable[Tally]) -> dict[tuple[str, ...], tuple[int, int, int]]:
+def _by_stratum(rows: Iterable[SessionTally]) -> dict[tuple[str, ...], tuple[int, int, int]]:
     """Calls, successes and sessions of each stratum."""
     sums: dict[tuple[str, ...], tuple[int, int, int]] = {}
     for row in rows:

@@ -131,7 +131,7 @@ _USUAL: Final = 0.5 ** (1.0 / 100.0)
 """The usual worth of a session is a mean with a half-life of 100 sessions."""
 
 
-class Tally(msgspec.Struct, kw_only=True):
+class DecayedTally(msgspec.Struct, kw_only=True):
     """A decayed count of successes and calls, each weighted; for estimates, never for a test."""
 
     half_life: float = 100.0

@@ -32,7 +32,7 @@ LATE_SWITCH_S: Final = 300.0
 _FIRST: Final = {"new": "N", "old": "O"}
 
 
-class Step(msgspec.Struct, array_like=True, gc=False):
+class ArmStep(msgspec.Struct, array_like=True, gc=False):
     """From when, or from which revision on, one arm of one pair was in force."""
 
     at: float
@@ -75,7 +75,7 @@ class Trial(msgspec.Struct, kw_only=True):
     seed: int
     attribution: Attribution
     tosses: str = ""
-    steps: list[Step] = []
+    steps: list[ArmStep] = []
     signal: PairedTest
     guards: dict[str, PairedTest] = {}
     open: dict[str, dict[int, Blocks]] = {}
@@ -110,7 +110,7 @@ class Trial(msgspec.Struct, kw_only=True):
         last = self.steps[-1] if self.steps else None
         if last is None or (last.pair, last.arm) != (pair, arm):
             until = self.started_at + (block + 1) * self.block_s
-            step = Step(now, until, pair, arm)
+            step = ArmStep(now, until, pair, arm)
             same = arm == "old" if last is None else last.arm == arm and last.revision is not None
             if same:
                 # The published value does not change here: no new revision will tell.
@@ -124,7 +124,7 @@ class Trial(msgspec.Struct, kw_only=True):
         if self.steps and self.steps[-1].revision is None:
             self.steps[-1].revision = revision
 
-    def place(self, at: float, revision: int | None) -> Step | None:
+    def place(self, at: float, revision: int | None) -> ArmStep | None:
         """The block that a call ran in; None when it ran outside the trial or nobody can tell."""
         if at < self.started_at:
             return None
@@ -139,7 +139,7 @@ class Trial(msgspec.Struct, kw_only=True):
                 found = None
         return found if found is not None and found.pair >= self.settled else None
 
-    def _ran_under(self, at: float, revision: int) -> Step | None:
+    def _ran_under(self, at: float, revision: int) -> ArmStep | None:
         """The revision tells the arm; among blocks of one arm in a row, the time tells which."""
         index = len(self.steps) - 1
         while index >= 0:
@@ -153,7 +153,7 @@ class Trial(msgspec.Struct, kw_only=True):
             index -= 1
         return self.steps[index] if index >= 0 else None
 
-    def add(self, step: Step, stream: str, session: str, x: float) -> None:
+    def add(self, step: ArmStep, stream: str, session: str, x: float) -> None:
         """Count one call on one signal (`""`: the rule's own) in its block."""
         pairs = self.open.setdefault(stream, {})
         blocks = pairs.get(step.pair)
@@ -179,7 +179,7 @@ class Trial(msgspec.Struct, kw_only=True):
             del self.steps[0]
 
 
-def _began(step: Step) -> float:
+def _began(step: ArmStep) -> float:
     return step.at
 
 
@@ -196,14 +196,14 @@ def block_length_s(pace_per_s: float) -> float:
     return clamp(SESSIONS_A_BLOCK / pace_per_s, SHORTEST_BLOCK_S, LONGEST_BLOCK_S)
 
 
-class Verdict(msgspec.Struct, frozen=True):
+class TrialVerdict(msgspec.Struct, frozen=True):
     """How a trial ended: whether the new value stays, and why."""
 
     keep: bool
     words: str
 
 
-def verdict(trial: Trial, now: float) -> Verdict | None:
+def verdict(trial: Trial, now: float) -> TrialVerdict | None:
     """Judge a trial; None while it goes on.
 
     A relaxation is kept on a shown gain with no guard harmed, taken back on a hint of harm and at
@@ -213,7 +213,7 @@ def verdict(trial: Trial, now: float) -> Verdict | None:
     late = now - trial.started_at >= DEADLINE_S
     for name, guard in trial.guards.items():
         if guard.worse >= GUARD_HARM and guard.pairs >= MIN_PAIRS:
-            return Verdict(keep=False, words=f"the guard {name} got worse")
+            return TrialVerdict(keep=False, words=f"the guard {name} got worse")
     if test.pairs < MIN_PAIRS and not late:
         return None
     over = late or test.pairs >= MAX_PAIRS
@@ -222,27 +222,27 @@ def verdict(trial: Trial, now: float) -> Verdict | None:
     if test.better >= KEEP:
         waits = [name for name, guard in trial.guards.items() if _doubtful(guard)]
         if not waits:
-            return Verdict(keep=True, words="a gain was shown and no guard got worse")
+            return TrialVerdict(keep=True, words="a gain was shown and no guard got worse")
         if over:
-            return Verdict(keep=False, words=f"a gain was shown, but {waits[0]} looks worse")
+            return TrialVerdict(keep=False, words=f"a gain was shown, but {waits[0]} looks worse")
         return None
     if test.worse >= DROP:
-        return Verdict(keep=False, words="it looks harmful")
+        return TrialVerdict(keep=False, words="it looks harmful")
     if over:
-        return Verdict(keep=False, words="no gain was shown in time")
+        return TrialVerdict(keep=False, words="no gain was shown in time")
     return None
 
 
-def _restored(test: PairedTest, *, over: bool) -> Verdict | None:
+def _restored(test: PairedTest, *, over: bool) -> TrialVerdict | None:
     if test.better >= KEEP:
-        return Verdict(keep=True, words="the default is shown not to be worse")
+        return TrialVerdict(keep=True, words="the default is shown not to be worse")
     if test.worse >= KEEP:
-        return Verdict(keep=False, words="the default is shown to be worse")
+        return TrialVerdict(keep=False, words="the default is shown to be worse")
     if not over:
         return None
     if test.gain is not None and test.gain >= -MARGIN:
-        return Verdict(keep=True, words="the default was not worse")
-    return Verdict(keep=False, words="the default looked worse, or nothing was seen")
+        return TrialVerdict(keep=True, words="the default was not worse")
+    return TrialVerdict(keep=False, words="the default looked worse, or nothing was seen")
 
 
 def _doubtful(guard: PairedTest) -> bool:

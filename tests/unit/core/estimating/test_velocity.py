@@ -4,17 +4,19 @@ import random
 
 import pytest
 
-from timmyd.core.estimating.velocity import SESSIONS_LEAST, Tally, learning_velocity
+from timmyd.core.estimating.velocity import SESSIONS_LEAST, SessionTally, learning_velocity
 
 
 def window(
     seed: int, rate: float, sessions: int, *, tool: str = "t", bursty: bool = False
-) -> list[Tally]:
+) -> list[SessionTally]:
     rng = random.Random(seed)
     rows = []
     for n in range(sessions):
         own = rng.betavariate(rate * 2.3, (1 - rate) * 2.3) if bursty else rate
-        rows.append(Tally(f"{tool}{n}", ("h", tool), sum(rng.random() < own for _ in range(8)), 8))
+        rows.append(
+            SessionTally(f"{tool}{n}", ("h", tool), sum(rng.random() < own for _ in range(8)), 8)
+        )
     return rows
 
 
@@ -33,7 +35,7 @@ def test_stationary_users_with_few_calls_are_hardly_ever_labelled() -> None:
         rng = random.Random(user)
         days = [
             [
-                Tally(
+                SessionTally(
                     f"{day}.{n}", ("h", tool), sum(rng.random() < own for _ in range(calls)), calls
                 )
                 for n in range(5)

@@ -9,7 +9,7 @@ from timmyd.core.judging.rules import expand, problems
 from timmyd.core.judging.rules.base import Observation, PolicySpec, RuleSpec
 from timmyd.core.judging.rules.knobs import GRID, Range, in_the_way, range_of, to_float
 from timmyd.core.judging.rules.routes import Routes
-from timmyd.core.judging.rules.watch import Obedience, limit_of, new_watch
+from timmyd.core.judging.rules.watch import ObeyedCalls, limit_of, new_watch
 
 KEYS = ("ezra.k", "bezalel.k", "routing.r")
 SPEC = PolicySpec(default=0.8, least=0.6, most=0.95, step=0.1)
@@ -135,7 +135,7 @@ def test_a_call_reaches_only_the_rules_in_whose_scope_it_is() -> None:
 
 
 def test_obedience_is_what_lately_was_told() -> None:
-    seen = Obedience()
+    seen = ObeyedCalls()
     assert not seen.obeyed
     for _ in range(50):
         seen.update(told=True)

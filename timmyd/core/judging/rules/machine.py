@@ -21,7 +21,7 @@ from timmyd.core.judging.rules.saved import State
 from timmyd.core.judging.rules.signals import SIGNALS
 from timmyd.core.judging.rules.watch import Watch
 from timmyd.core.judging.rules.words import Figures, alarm, figures, level, result, trial_figures
-from timmyd.core.judging.trials import MARGIN, Trial, Verdict, block_length_s, verdict
+from timmyd.core.judging.trials import MARGIN, Trial, TrialVerdict, block_length_s, verdict
 
 LONGEST_WAIT: Final = 8.0
 """Refusals double a wait up to so many times."""
@@ -152,7 +152,7 @@ class Machine:
             return []
         return [self._end(knob, trial, judged, now)]
 
-    def _end(self, knob: Knob, trial: Trial, judged: Verdict, now: float) -> Change:
+    def _end(self, knob: Knob, trial: Trial, judged: TrialVerdict, now: float) -> Change:
         watch = self.state.watches[trial.rule]
         relax = trial.kind == "relax"
         reason = result(trial, judged.words)

@@ -6,7 +6,7 @@ from typing import Final
 import msgspec
 
 from timmyd.core.detect import DropDetector, EDetector, Interval, clamp, wilson_interval
-from timmyd.core.judging.clusters import Closed, Clusters, DesignEffect, Pace, Tally
+from timmyd.core.judging.clusters import Closed, Clusters, DecayedTally, DesignEffect, Pace
 from timmyd.core.judging.rules.base import Observation, RuleSpec
 from timmyd.core.judging.rules.signals import SIGNALS, Signal
 
@@ -27,7 +27,7 @@ more evidence is asked for, which costs two per cent of delay and a quarter of t
 _FIRST_LATENCY_MS: Final = 1000.0
 
 
-class Obedience(msgspec.Struct, kw_only=True):
+class ObeyedCalls(msgspec.Struct, kw_only=True):
     """Whether the calls that a policy acts on show that somebody obeys it.
 
     Attributes:
@@ -74,9 +74,9 @@ class Watch(msgspec.Struct, kw_only=True):
     clusters: Clusters
     own: DropDetector | None = None
     design: DesignEffect = msgspec.field(default_factory=DesignEffect)
-    recent: Tally = msgspec.field(default_factory=Tally)
+    recent: DecayedTally = msgspec.field(default_factory=DecayedTally)
     pace: Pace = msgspec.field(default_factory=Pace)
-    obedience: Obedience = msgspec.field(default_factory=Obedience)
+    obedience: ObeyedCalls = msgspec.field(default_factory=ObeyedCalls)
     log_latency: float = math.log(_FIRST_LATENCY_MS)
     latencies: float = 0.0
 
