@@ -7,6 +7,7 @@ import pytest
 
 from timmyd import __version__
 from timmyd.config import Settings
+from timmyd.core.ownership import OwnedHouse
 from timmyd.engine import IntelligenceEngine
 from timmyd.house import KIT_VERSION
 from timmyd.house.recorder import Recorder
@@ -18,6 +19,7 @@ from timmyd.store.database import PatternDatabase
 from timmyd.tools.checking import (
     Finding,
     check_daemon,
+    check_houses,
     check_inotify,
     check_policy,
     check_settings,
@@ -309,3 +311,19 @@ def test_a_daemon_of_another_version_is_told(tmp_path: Path) -> None:
         assert codes(findings) == {"daemon_alive": "fine", "daemon_old": "note"}
         status["version"] = __version__
         assert codes(check_daemon(tmp_path, status, now=NOW)) == {"daemon_alive": "fine"}
+
+
+def test_a_home_that_got_another_house_is_told_and_so_is_a_house_that_is_set_aside() -> None:
+    houses = [
+        OwnedHouse(name="ezra", owner="alice", uid=1000, claimed="ezra"),
+        OwnedHouse(name="bob-ezra", owner="bob", uid=1001, claimed="ezra"),
+        OwnedHouse(name="timmy", owner="bob", uid=1001, claimed="timmy", state="quarantined"),
+        OwnedHouse(name="old", state="forgotten"),
+    ]
+
+    taken, quarantined, forgotten = check_houses(houses)
+
+    assert (taken.code, taken.severity, taken.place) == ("house_taken", "note", "bob-ezra")
+    assert "a home of bob claims to be ezra, which is a house of alice" in taken.words
+    assert (quarantined.code, quarantined.place) == ("house_quarantined", "timmy")
+    assert forgotten.remedy == "timmyd house release old"

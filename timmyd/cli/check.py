@@ -10,6 +10,7 @@ from timmyd.cli.options import ConfigOption, JsonOption, StateOption
 from timmyd.cli.output import FAILED, WRONG_SETTINGS, print_json, say
 from timmyd.cli.where import Context, context, places
 from timmyd.clock import now as wall_clock
+from timmyd.core.ownership import OwnedHouse
 from timmyd.errors import ConfigError, StoreError
 from timmyd.service.logs import printable
 from timmyd.service.privilege import as_owner
@@ -17,6 +18,7 @@ from timmyd.store.database import PatternDatabase
 from timmyd.tools.checking import (
     Finding,
     check_daemon,
+    check_houses,
     check_inotify,
     check_policy,
     check_settings,
@@ -57,27 +59,30 @@ def _look(found: Context) -> Iterator[Finding]:
     where = places(found.settings)
     yield from check_settings(found.paths)
     with as_owner(found.state):
+        said, houses = _database(found)
         of_state = [
             *check_state(found.settings, found.state),
             *check_policy(found.settings, found.state, now=now),
-            *check_daemon(found.state, _status(found), now=now),
+            *check_daemon(found.state, said, now=now),
+            *check_houses(houses),
         ]
     yield from of_state
     yield from check_inotify(watched_folders(where), uid=os.geteuid())
     yield from check_homes(where, now=now, largest_bytes=found.settings.files.largest_bytes)
 
 
-def _status(found: Context) -> dict[str, object]:
-    """What the daemon said of itself; nothing where the database cannot tell."""
+def _database(found: Context) -> tuple[dict[str, object], list[OwnedHouse]]:
+    """What the daemon said of itself, and the houses; nothing where the database cannot tell."""
     try:
         database = PatternDatabase(found.database, read_only=True)
     except StoreError:
-        return {}
+        return {}, []
     try:
         known = json.loads(database.state("status") or b"{}")
-        return known if isinstance(known, dict) else {}
+        houses = list(database.owners.all().values())
+        return known if isinstance(known, dict) else {}, houses
     except StoreError:
-        return {}
+        return {}, []
     finally:
         database.close()
 

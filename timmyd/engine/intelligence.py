@@ -10,6 +10,7 @@ from timmyd.config import Settings
 from timmyd.core.counting.identity import ANSWERED, TELEMETRY, hash_text
 from timmyd.core.judging.judgement import StateError
 from timmyd.core.model import AdaptationEvent, iso
+from timmyd.core.ownership import published_names
 from timmyd.core.policy import as_json
 from timmyd.core.publishing import build
 from timmyd.engine.asking import Answers
@@ -334,7 +335,9 @@ class IntelligenceEngine(Answers):
         learner, settings = self.learner, self.settings
         values = learner.judgement.values()
         observing = settings.breaker.mode == "observe"
-        owners = {house.name: house.owner for house in self.database.owners.all().values()}
+        houses = self.database.owners.all().values()
+        owners = {house.name: house.owner for house in houses}
+        names = published_names(house for house in houses if house.state != "forgotten")
         document = build(
             revision=self.revision + 1 if revision is None else revision,
             published_at=now,
@@ -355,6 +358,7 @@ class IntelligenceEngine(Answers):
             trials=trials_of(learner.judgement),
             predictions=learner.predictions.published(now),
             why={key: self._why(key) for key in values},
+            **({"names": names} if names else {}),
         )
         return as_json(document)
 

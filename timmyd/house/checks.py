@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
+from types import MappingProxyType
 from typing import Any, NoReturn
 
 from .keys import is_house, is_name, is_number, spec, value_in_bounds
@@ -186,3 +187,13 @@ def why(table: Mapping[str, Any]) -> Mapping[str, Mapping[str, Any]]:
             item, "$.why[…]", {"reason": _sentence, "since": _moment}, optional=("reason", "since")
         )
     return table
+
+
+def names(value: Mapping[str, Any]) -> Mapping[str, Mapping[str, str]]:
+    """Check `names`: uid, claimed house, house."""
+    for uid, table in value.items():
+        if not uid.isdigit() or not isinstance(table, Mapping):
+            refuse("shape", "$.names: expected an object a uid")
+        if not all(is_house(house) for pair in table.items() for house in pair):
+            refuse("shape", f"$.names.{uid}: expected houses")
+    return MappingProxyType(dict(value))

@@ -68,7 +68,7 @@ class Harness:
         self.mode = Mode(mode)
         self.session = session or f"{os.getpid():x}-{os.urandom(6).hex()}"
         self.model = model
-        self.policies = policies or Policies(own_only=self.mode is Mode.SOVEREIGN)
+        self.policies = policies or Policies(own_only=self.mode is Mode.SOVEREIGN, house=self.house)
         folder = _state_folder(self.house) if directory is None else Path(directory)
         self.recorder = Recorder(folder / "timmy", house=self.house, kit=KIT_VERSION, clock=clock)
         self.recorder.about(self.session, platform="harness")

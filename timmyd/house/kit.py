@@ -54,7 +54,9 @@ class Kit:
     ) -> None:
         self.settings = settings
         self.obeys = settings.mode != SIMPLE
-        self.policies = policies or Policies(own_only=settings.mode == SOVEREIGN)
+        self.policies = policies or Policies(
+            own_only=settings.mode == SOVEREIGN, house=settings.house
+        )
         folder = home / "sessions" / "timmy"
         self.policies.claim_probes_in(folder / PROBES)
         self.recorder = Recorder(

@@ -15,6 +15,7 @@ from .checks import (
     at_from_iso,
     breaker,
     choices,
+    names,
     predictions,
     refuse,
     rule,
@@ -96,6 +97,7 @@ class Policy(NamedTuple):
     trials: tuple[Mapping[str, Any], ...] = ()
     predictions: Mapping[str, Mapping[str, Mapping[str, Any]]] = _NOTHING
     why: Mapping[str, Mapping[str, Any]] = _NOTHING
+    names: Mapping[str, Mapping[str, str]] = _NOTHING
     digest: str = ""
 
 
@@ -185,6 +187,7 @@ def _checked(data: Mapping[str, Any]) -> Policy:
         trials=tuple(trial(item, n) for n, item in enumerate(_list(data, "trials"))),
         predictions=predictions(_object(data, "predictions")),
         why=why(_object(data, "why")),
+        names=names(_object(data, "names")),
         digest=data["digest"],
     )
 

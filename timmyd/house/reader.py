@@ -5,11 +5,13 @@ import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from .breaker import ALLOWED, CLOSED, BreakerRule, Breakers, Verdict
 from .figures import NO_DATA, in_words, nearest
+from .names import as_seen_by
 from .policy import FALLBACK_HOUSE, Policy, PolicyError, defaults, parse
 from .probes import ProbeClaims
 from .regular import read_document
@@ -56,6 +58,7 @@ class Policies:
     Args:
         path: The one file to use; None finds it (`places`).
         own_only: Refuse a document from another machine: a link, or a network file system.
+        house: What its reader calls itself; what another owner has under this name is not for it.
         clock: Unix seconds.
         monotonic: Seconds of a clock that never jumps.
     """
@@ -65,16 +68,19 @@ class Policies:
         path: str | os.PathLike[str] | None = None,
         *,
         own_only: bool = False,
+        house: str | None = None,
         clock: Callable[[], float] = time.time,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._clock = clock
         self._monotonic = monotonic
         self._own_only = own_only
+        self._seen = partial(as_seen_by, uid=os.getuid(), house=house)
         found = places(os.environ) if path is None else (os.fspath(path),)
         self._places = [_Place(str(name)) for name in found]
         self._lock = threading.Lock()
         self._looked_at: float | None = None
+        self._read: Policy | None = None
         self._policy: Policy | None = None
         self._breakers = Breakers(seed=f"{os.getpid()}-{os.urandom(4).hex()}")
         self._synced: tuple[str, ...] | None = None
@@ -245,7 +251,9 @@ class Policies:
             for place in self._places:
                 _look_at(place, now, own_only=self._own_only)
             found = (place.policy for place in self._places)
-            self._policy = next((p for p in found if p is not None and _is_timely(p, now)), None)
+            policy = next((p for p in found if p is not None and _is_timely(p, now)), None)
+            if policy is not self._read:
+                self._read, self._policy = policy, None if policy is None else self._seen(policy)
             self._sync(now)
         finally:
             self._lock.release()

@@ -1,12 +1,13 @@
 """Where Hermes homes, their profiles and their sessions lie, reached component by component."""
 
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Final, NamedTuple
 
+from timmyd.core.ownership import OwnedHouse
 from timmyd.service.files import Directory, open_home
-from timmyd.service.refusal import FileRefusedError
+from timmyd.service.refusal import FileRefusedError, Reason
 from timmyd.sources import TELEMETRY_FOLDER
 
 PROFILES: Final = "profiles"
@@ -33,20 +34,30 @@ class Place(NamedTuple):
     sources: frozenset[str] = frozenset({"telemetry", "state_db", "snapshot", "session"})
 
 
+HouseOf = Callable[[Place, Path, str, int], OwnedHouse]
+"""The house of a home in a place, of what it claims to be, and of the uid that it belongs to."""
+
+
+def as_claimed(_place: Place, _home: Path, claimed: str, uid: int) -> OwnedHouse:
+    """What a home claims, for who only looks."""
+    return OwnedHouse(name=claimed, uid=uid, claimed=claimed)
+
+
 class Folder:
     """One directory that is looked at: a sessions directory or its `timmy` subfolder.
 
     Attributes:
         path: As the operator would name it.
         home: The root that session ids are unique within.
-        house: Whose sessions these are.
+        claimed: The house that the place says.
+        house: Whose sessions these are; known for sure once it is opened.
         parts: How to get here from the root, component by component.
     """
 
-    def __init__(self, place: Place, home: Path, house: str, parts: tuple[str, ...]) -> None:
+    def __init__(self, place: Place, home: Path, claimed: str, parts: tuple[str, ...]) -> None:
         self.place = place
         self.home = home
-        self.house = house
+        self.claimed = self.house = claimed
         self.parts = parts
         self.path = place.root.joinpath(*parts)
         self.sub = TELEMETRY_FOLDER if parts[-1:] == (TELEMETRY_FOLDER,) else ""
@@ -59,19 +70,36 @@ class Folder:
         """The ledger's key of a file in here."""
         return self._prefix + os.fsencode(name)
 
-    def reopen(self) -> bool:
-        """Make `opened` lead to the directory as it is now; True if it is another one than before."""
-        if self.opened is not None and self.opened.is_current():
+    def reopen(self, house_of: HouseOf) -> bool:
+        """Make `opened` lead to the directory as it is now; True if it, or its house, is another one.
+
+        Raises:
+            StoreError: It cannot be written down whose it is.
+        """
+        before, house = self.opened, self.house
+        is_same = before is not None and before.is_current() and self._settle(before, house_of)
+        if is_same and self.house == house:
             return False
-        before = self.opened
         self.close()
         self.looked_at_mtime_ns = -1
         try:
-            self.opened = enter(self.place.root, self.parts)
-            self.refusal = None
+            opened = enter(self.place.root, self.parts)
         except FileRefusedError as refusal:
             self.refusal = refusal
+            return before is not None
+        if self._settle(opened, house_of):
+            self.opened = opened
+        else:
+            opened.close()
         return self.opened is not None or before is not None
+
+    def _settle(self, directory: Directory, house_of: HouseOf) -> bool:
+        """Know the house; False, with the refusal, if nothing of it is to be read."""
+        house = house_of(self.place, self.home, self.claimed, directory.owner_uid)
+        self.house = house.name
+        forgotten = house.state == "forgotten"
+        self.refusal = FileRefusedError(Reason.FORGOTTEN, self.path.name) if forgotten else None
+        return not forgotten
 
     def close(self) -> None:
         """Let go of the directory."""

@@ -11,7 +11,7 @@ from timmyd.clock import Clock, monotonic
 from timmyd.core.model import Source
 from timmyd.service.files import Directory, Entry, judge
 from timmyd.service.hints import Hints
-from timmyd.service.homes import Folder, Place, folders_of
+from timmyd.service.homes import Folder, HouseOf, Place, as_claimed, folders_of
 from timmyd.service.refusal import FileRefusedError
 from timmyd.sources import classify
 
@@ -103,6 +103,7 @@ class Inbox:
         settle_s: float,
         hints: Hints | None = None,
         steady: Clock = monotonic,
+        house_of: HouseOf = as_claimed,
     ) -> None:
         """Look nowhere yet.
 
@@ -113,6 +114,7 @@ class Inbox:
             settle_s: A file is read again at most once in this time.
             hints: Where they arrive.
             steady: A clock that never jumps, in seconds.
+            house_of: Says whose each directory is.
         """
         self.places = list(places)
         self.looks = looks
@@ -126,6 +128,7 @@ class Inbox:
         self._largest_bytes = largest_bytes
         self._settle_s = settle_s
         self._steady = steady
+        self._house_of = house_of
         self._live: dict[bytes, Waiting] = {}
         self._backlog: list[_Queued] = []
         self._read_at: dict[bytes, float] = {}
@@ -136,7 +139,7 @@ class Inbox:
         for place in self.places:
             for folder in folders_of(place):
                 self.folders.setdefault(folder.path, folder)
-        return [folder for folder in self.folders.values() if folder.reopen()]
+        return [folder for folder in self.folders.values() if folder.reopen(self._house_of)]
 
     def close(self) -> None:
         """Let go of every directory."""

@@ -1,6 +1,6 @@
 """All that takes sessions in, as one object: the homes, what waits there, the reading of it, the ledger."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 
 from timmyd.engine.ingest import Ingest
 from timmyd.engine.ingest_rows import RowIngest
@@ -10,6 +10,7 @@ from timmyd.service.inbox import Inbox, Looks
 from timmyd.service.outside import Outside, nobody_listens
 from timmyd.service.reading import SLICE_S, Progress, Reader
 from timmyd.service.state_dbs import StateDbs
+from timmyd.service.tenancy import Tenancy
 from timmyd.store.database import PatternDatabase
 
 
@@ -34,6 +35,7 @@ class Intake:
         settle_s: float = 0.0,
         outside: Outside | None = None,
         hints: Hints | None = None,
+        operators: Collection[int] = (),
     ) -> None:
         """Look nowhere yet.
 
@@ -45,8 +47,11 @@ class Intake:
             settle_s: A file is read again at most once in this time.
             outside: Is told what was taken and what could not be; gives the time of what is recorded.
             hints: Where hints at changed files arrive.
+            operators: See `Tenancy`.
         """
         log, metrics, clock, steady = outside or nobody_listens()
+        places = list(places)
+        tenancy = Tenancy(database.owners, places, log=log, clock=clock, operators=operators)
         self.inbox = Inbox(
             places,
             Looks(database.file_looks()),
@@ -54,6 +59,7 @@ class Intake:
             settle_s=settle_s,
             hints=hints,
             steady=steady,
+            house_of=tenancy.house_of,
         )
         self.reader = Reader(
             database,
@@ -72,6 +78,7 @@ class Intake:
             metrics=metrics,
             clock=clock,
             settle_s=settle_s,
+            house_of=tenancy.house_of,
         )
 
     # ------------------------------------------------------------------ finding

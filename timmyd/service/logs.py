@@ -51,6 +51,7 @@ EVENTS: Final[Mapping[str, Event]] = {
     "file_refused": Event("warning", "A file was not opened: a link, a FIFO, too large, not theirs."),
     "file_failed": Event("warning", "A file could not be taken in; it is tried again when it changes."),
     "session_rewritten": Event("debug", "A session was shortened or rewritten; what was counted stays."),
+    "house_renamed": Event("warning", "A home claims a house of another owner; it gets one of its own."),
     "house_contradicted": Event("warning", "A file claims another house than its place gives it."),
     "tick_done": Event("debug", "Rules and trials looked at the evidence."),
     "adaptation_made": Event("notice", "A policy was changed, on the evidence given."),

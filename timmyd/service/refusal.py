@@ -19,6 +19,7 @@ class Reason(StrEnum):
     REPLACED = "replaced", "was replaced between look and open"
     VANISHED = "vanished", "is no longer there"
     UNREADABLE = "unreadable", "cannot be read"
+    FORGOTTEN = "forgotten", "is of a house that was forgotten, until `timmyd house release`"
     BAD_NAME = "bad_name", "is no plain name of a file"
 
     words: str

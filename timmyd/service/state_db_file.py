@@ -8,7 +8,7 @@ from typing import Final, NamedTuple
 
 from timmyd.errors import SessionError
 from timmyd.service.files import Directory, judge
-from timmyd.service.homes import Place, enter
+from timmyd.service.homes import HouseOf, Place, as_claimed, enter
 from timmyd.service.refusal import FileRefusedError, Reason
 from timmyd.sources import state_db
 from timmyd.sources.state_db import Chunk, StateDbCursor
@@ -60,12 +60,12 @@ class StateDb:
     """
 
     def __init__(
-        self, place: Place, home: Path, house: str, parts: tuple[str, ...], name: str = FILE_NAME
+        self, place: Place, home: Path, claimed: str, parts: tuple[str, ...], name: str = FILE_NAME
     ) -> None:
         self.place = place
         self.home = home
         self.home_key = str(home)
-        self.house = house
+        self.claimed = self.house = claimed
         self.parts = parts
         self.name = name
         self.path = home / name
@@ -86,15 +86,30 @@ class StateDb:
         self.highest_id = 0
         self.skipped: dict[str, int] = {}
 
-    def reopen(self) -> None:
-        """Make `directory` lead to the home as it is now."""
-        if self.directory is not None and self.directory.is_current():
-            return
-        self.close()
-        try:
-            self.directory = enter(self.place.root, self.parts)
-        except FileRefusedError as refusal:
-            self.trouble = refusal
+    def reopen(self, house_of: HouseOf = as_claimed) -> None:
+        """Make `directory` lead to the home as it is now, and know whose it is.
+
+        Raises:
+            StoreError: It cannot be written down whose it is.
+        """
+        directory = self.directory
+        if directory is None or not directory.is_current():
+            self.close()
+            try:
+                directory = enter(self.place.root, self.parts)
+            except FileRefusedError as refusal:
+                self.trouble = refusal
+                return
+        self.directory = directory
+        house = house_of(self.place, self.home, self.claimed, directory.owner_uid)
+        self.house = house.name
+        if house.state == "forgotten":
+            self.close()
+            self.trouble = self._refusal(Reason.FORGOTTEN)
+        elif isinstance(self.trouble, FileRefusedError) and (
+            self.trouble.reason is Reason.FORGOTTEN
+        ):
+            self.trouble = None
 
     def close(self) -> None:
         """Let go of the directory."""

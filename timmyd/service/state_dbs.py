@@ -11,7 +11,7 @@ from timmyd.clock import Clock, monotonic
 from timmyd.engine.ingest_rows import RowIngest, TakenRows
 from timmyd.engine.intake import Origin
 from timmyd.errors import SessionError, StoreError
-from timmyd.service.homes import Place, homes_of
+from timmyd.service.homes import HouseOf, Place, as_claimed, homes_of
 from timmyd.service.logs import EventLogger, Once
 from timmyd.service.metrics import Metrics
 from timmyd.service.reading import SLICE_S, Progress
@@ -65,6 +65,7 @@ class StateDbs:
         metrics: Metrics,
         clock: Clock,
         settle_s: float = 0.25,
+        house_of: HouseOf = as_claimed,
     ) -> None:
         """Look nowhere yet.
 
@@ -76,7 +77,9 @@ class StateDbs:
             metrics: Counts the same.
             clock: Gives the time of what is recorded, Unix seconds.
             settle_s: A database is read again at most once in this time.
+            house_of: Says whose each home is.
         """
+        self._house_of = house_of
         self.places = list(places)
         self.database = database
         self.ingest = ingest
@@ -96,7 +99,7 @@ class StateDbs:
     def add(self, file: StateDb) -> None:
         """Follow this database as well, wherever it lies."""
         self.files[file.path] = self._known(file)
-        file.reopen()
+        file.reopen(self._house_of)
 
     def find(self) -> list[StateDb]:
         """Look for homes and profiles that appeared, were replaced or went; returns all databases."""
@@ -107,7 +110,7 @@ class StateDbs:
                 if home / FILE_NAME not in self.files:
                     self.files[home / FILE_NAME] = self._known(StateDb(place, home, house, parts))
         for file in self.files.values():
-            file.reopen()
+            file.reopen(self._house_of)
         return list(self.files.values())
 
     def _known(self, file: StateDb) -> StateDb:

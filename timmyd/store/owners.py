@@ -1,7 +1,7 @@
 """Whose each house is: one row a house."""
 
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from contextlib import AbstractContextManager
 from typing import Any
 
@@ -14,11 +14,16 @@ _Connect = Callable[[], AbstractContextManager[sqlite3.Connection]]
 
 
 class Owners:
-    """The houses of a database, each with its owner."""
+    """The houses of a database, each with its owner.
+
+    Attributes:
+        version: Grows when this process changes a house; what was read before may be wrong then.
+    """
 
     def __init__(self, *, reading: _Connect, writing: _Connect) -> None:
         self._reading = reading
         self._writing = writing
+        self.version = 0
 
     def all(self) -> dict[str, OwnedHouse]:
         """All houses, by name."""
@@ -29,10 +34,32 @@ class Owners:
     def of(self, house: str) -> str:
         """The owner of a house, `UNKNOWN` where nobody is known to own it."""
         with self._reading() as connection:
-            return _owner_of(connection, house) or UNKNOWN
+            found = _named(connection, house)
+        return UNKNOWN if found is None else found.owner
+
+    def claim_of(self, claimed: str, *, owner: str, uid: int | None) -> OwnedHouse | None:
+        """The house that an owner already has for what a home claims, with nothing to write down."""
+        with self._reading() as connection:
+            found = _claim(connection, claimed, owner, uid)
+        return found if found is not None and (found.owner, found.uid) == (owner, uid) else None
+
+    def has_home(self, house: str, home: str) -> bool:
+        """Whether a session of this home was counted for a house."""
+        query = """SELECT EXISTS (SELECT 1 FROM names n JOIN sessions s ON s.home = n.id
+            JOIN lineages l ON l.id = s.lineage WHERE n.name = ? AND l.house = ?)"""
+        key = home.encode("utf-8", "backslashreplace").decode()
+        with self._reading() as connection:
+            return bool(connection.execute(query, (key, house)).fetchone()[0])
 
     def settle(
-        self, claimed: str, *, owner: str, uid: int | None, now: float, adopts: bool = True
+        self,
+        claimed: str,
+        *,
+        owner: str,
+        uid: int | None,
+        now: float,
+        adopts: bool = True,
+        reserved: Collection[str] = (),
     ) -> OwnedHouse:
         """The house of an owner's home that claims to be `claimed`; it is theirs from now on.
 
@@ -42,15 +69,22 @@ class Owners:
             uid: Of the owner.
             now: Unix seconds, for a house that is seen for the first time.
             adopts: A house that nobody is known to own may become theirs.
+            reserved: Names that are free for nobody who has not got them yet.
         """
         with self._writing() as connection:
-            return settle_house(connection, claimed, owner, uid, now=now, adopts=adopts)
+            found = settle_house(
+                connection, claimed, owner, uid, now=now, adopts=adopts, reserved=reserved
+            )
+        self.version += 1
+        return found
 
     def set_state(self, house: str, state: HouseState) -> bool:
         """Quarantine, forget or release a house; False if there is none of this name."""
         with self._writing() as connection:
             query = "UPDATE houses SET state = ? WHERE name = ?"
-            return connection.execute(query, (state, house)).rowcount > 0
+            done = connection.execute(query, (state, house)).rowcount > 0
+        self.version += 1
+        return done
 
 
 def settle_house(
@@ -61,26 +95,30 @@ def settle_house(
     *,
     now: float,
     adopts: bool = True,
+    reserved: Collection[str] = (),
 ) -> OwnedHouse:
     """`Owners.settle` within a transaction."""
-    query = f"SELECT {_COLUMNS} FROM houses WHERE claimed = ? AND owner = ?"  # noqa: S608 - constants
-    row = connection.execute(query, (claimed, owner)).fetchone()
-    found = None if row is None or owner == UNKNOWN else _house(row)
-    if found is None:
-        name = house_for(
-            claimed, owner, uid, lambda house: _owner_of(connection, house), adopts=adopts
-        )
-        query = f"SELECT {_COLUMNS} FROM houses WHERE name = ?"  # noqa: S608 - constants
-        row = connection.execute(query, (name,)).fetchone()
-        found = OwnedHouse(name=name) if row is None else _house(row)
+
+    def is_taken(name: str) -> bool:
+        house = _named(connection, name)
+        if house is None:
+            return name in reserved
+        if house.owner == UNKNOWN:
+            return not adopts or name in reserved
+        return not _is_theirs(house, owner, uid)
+
+    known = _claim(connection, claimed, owner, uid)
+    name = house_for(claimed, owner, uid, is_taken) if known is None else known.name
+    known = _named(connection, name)
+    found = OwnedHouse(name=name) if known is None else known
     settled = msgspec.structs.replace(
         found,
-        owner=owner if found.owner == UNKNOWN else found.owner,
+        owner=owner if found.owner == UNKNOWN or uid is not None else found.owner,
         uid=found.uid if uid is None else uid,
         claimed=found.claimed or claimed,
         first_seen=now if found.first_seen is None else found.first_seen,
     )
-    if settled != found or row is None:
+    if settled != known:
         connection.execute(
             f"INSERT OR REPLACE INTO houses ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?)",  # noqa: S608 - constants
             msgspec.structs.astuple(settled),
@@ -88,10 +126,26 @@ def settle_house(
     return settled
 
 
+def _is_theirs(house: OwnedHouse, owner: str, uid: int | None) -> bool:
+    """By the uid, where both are known: a user may get another name."""
+    if house.uid is not None and uid is not None:
+        return house.uid == uid
+    return house.owner == owner
+
+
+def _claim(
+    connection: sqlite3.Connection, claimed: str, owner: str, uid: int | None
+) -> OwnedHouse | None:
+    query = f"SELECT {_COLUMNS} FROM houses WHERE claimed = ?"  # noqa: S608 - constants
+    houses = (_house(row) for row in connection.execute(query, (claimed,)))
+    return next((h for h in houses if h.owner != UNKNOWN and _is_theirs(h, owner, uid)), None)
+
+
+def _named(connection: sqlite3.Connection, name: str) -> OwnedHouse | None:
+    query = f"SELECT {_COLUMNS} FROM houses WHERE name = ?"  # noqa: S608 - constants
+    row = connection.execute(query, (name,)).fetchone()
+    return None if row is None else _house(row)
+
+
 def _house(row: tuple[Any, ...]) -> OwnedHouse:
     return OwnedHouse(**dict(zip(OwnedHouse.__struct_fields__, row, strict=True)))
-
-
-def _owner_of(connection: sqlite3.Connection, house: str) -> str | None:
-    row = connection.execute("SELECT owner FROM houses WHERE name = ?", (house,)).fetchone()
-    return None if row is None else str(row[0])

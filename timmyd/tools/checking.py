@@ -2,7 +2,7 @@
 
 import os
 import stat
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any, Final, Literal
 
@@ -10,6 +10,7 @@ import msgspec
 
 from timmyd import __version__
 from timmyd.config import Settings, database_path, metrics_path, policy_path
+from timmyd.core.ownership import OwnedHouse
 from timmyd.errors import StoreError
 from timmyd.house.policy import PolicyError, parse
 from timmyd.service.lock import holder
@@ -231,3 +232,25 @@ def _inotify_used(proc: Path, uid: int) -> tuple[int, int]:
         except OSError:
             continue
     return instances, watches
+
+
+def check_houses(houses: Iterable[OwnedHouse]) -> Iterator[Finding]:
+    """Homes that got another house than they claim, and houses that nothing is learned from."""
+    known = list(houses)
+    owners = {house.name: house.owner for house in known}
+    for house in known:
+        if house.claimed not in {None, house.name}:
+            words = (
+                f"a home of {house.owner} claims to be {house.claimed}, which is a house of"
+                f" {owners.get(str(house.claimed), 'another owner')}: its calls count for {house.name}"
+            )
+            remedy = "rename the profile, or give it another name: timmyd enrol USER --house NAME"
+            yield note("house_taken", house.name, words, remedy)
+        if house.state != "active":
+            words = {
+                "quarantined": "is quarantined: counted and shown, not learned from",
+                "forgotten": "is forgotten: its files are refused",
+            }[house.state]
+            yield note(
+                f"house_{house.state}", house.name, words, f"timmyd house release {house.name}"
+            )

@@ -152,6 +152,7 @@ class Importer:
         intake = Intake(
             places, self.database, self.ingest,
             largest_bytes=_LARGEST_BYTES, outside=Outside(silent(), self._tally, self.clock),
+            operators={os.getuid()},
         )  # fmt: skip
         intake.reader.imported = intake.state_dbs.imported = True
         return intake
