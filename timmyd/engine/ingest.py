@@ -21,6 +21,9 @@ from timmyd.sources import session as plain, snapshot
 from timmyd.sources.decoding import Content
 from timmyd.store.batch import Batch
 
+CALLS_A_SLICE = 5_000
+"""New calls that are taken from one document at a time, some tenths of a second."""
+
 
 class Ingest:
     """Decodes files and applies them to a batch. Holds settings and memos, no other state."""
@@ -32,6 +35,7 @@ class Ingest:
         marks: Mapping[str, Marks] | None = None,
         prices: Mapping[str, tuple[float, float]] | None = None,
         zone: tzinfo | None = None,
+        calls_a_slice: int = CALLS_A_SLICE,
     ) -> None:
         """Prepare to take files in.
 
@@ -40,7 +44,9 @@ class Ingest:
             marks: What the settings say of the results of each tool.
             prices: Per model, the price of a million tokens in and out.
             zone: In which naive times are meant; None for the machine's own.
+            calls_a_slice: Of a document, at most; the next calls come with the next reading.
         """
+        self.calls_a_slice = calls_a_slice
         self.describe = Describer(tasks)
         self._lines = LineIngest(tasks)
         self._marks = dict(marks or {})
@@ -71,6 +77,8 @@ class Ingest:
         origin: Origin,
         data: Content,
         cursor: Cursor | None,
+        *,
+        is_cut: bool = False,
     ) -> Taken:
         """Take one file in, as far as it was not taken in before.
 
@@ -79,12 +87,13 @@ class Ingest:
             origin: Where the file comes from.
             data: The file, or for telemetry its part from `cursor.offset` on.
             cursor: What the last reading of this file left.
+            is_cut: Telemetry only: the file goes on behind `data`.
 
         Raises:
             SessionError: The file cannot be used; nothing of it was applied.
         """
         if origin.source == "telemetry":
-            return self._lines.take(batch, origin, data, cursor or Cursor())
+            return self._lines.take(batch, origin, data, cursor or Cursor(), is_cut=is_cut)
         if origin.source == "snapshot":
             resume = None if cursor is None else cursor.checkpoint
             shown: Session | None = snapshot.decode(
@@ -108,16 +117,18 @@ class Ingest:
         self, batch: Batch, origin: Origin, shown: Session, cursor: Cursor | None
     ) -> Taken:
         """Take in what a document-like source shows of a session; `cursor` as for `take`."""
-        first_look = cursor is None
+        first_look = cursor is None or cursor.unfinished
         sure = settle_times(shown, origin)
         written_at = min(shown.updated_at or origin.written_at, origin.now)
         if written_at < origin.now - HORIZON_S and shown.calls:
             shown = msgspec.structs.replace(
                 shown, calls=[], checkpoint=None, skipped={"too_old": len(shown.calls)}
             )
+        calls = len(shown.calls)
         lineages = Lineages(batch, origin)
         lineage, file = lineages.of_document(shown, self.describe.key)
         register = batch.register(lineage)
+        more = _cut(shown, len(register.path(file)) + self.calls_a_slice)
         placed = place(
             register,
             shown,
@@ -127,7 +138,9 @@ class Ingest:
             seen_at=written_at,
             sure=sure,
         )
-        draft = _Drafts(self, batch, origin, shown, register, lineage, first_look=first_look)
+        draft = _Drafts(
+            self, batch, origin, shown, register, lineage, calls if first_look else None
+        )
         new = amended = 0
         for placement in placed.placements:
             if placement.new:
@@ -142,8 +155,11 @@ class Ingest:
         before = {} if cursor is None else cursor.skipped
         skipped = before if shown.resumed is not None else shown.skipped
         fresh = {reason: n - before.get(reason, 0) for reason, n in skipped.items()}
-        after = Cursor(checkpoint=placed.checkpoint, skipped=skipped)
-        return Taken(new, seen, amended, {reason: n for reason, n in fresh.items() if n > 0}, after)
+        after = Cursor(
+            checkpoint=placed.checkpoint, skipped=skipped, unfinished=more and first_look
+        )
+        skipped = {reason: n for reason, n in fresh.items() if n > 0}
+        return Taken(new, seen, amended, skipped, after, more)
 
     # ----------------------------------------------------------------- documents
     @staticmethod
@@ -184,6 +200,16 @@ class Ingest:
         return (tokens_in * per_million[0] + tokens_out * per_million[1]) / 1_000_000
 
 
+def _cut(shown: Session, most: int) -> bool:
+    """Let a document end after so many calls, as if it had not grown further yet; True if it did."""
+    before = 0 if shown.resumed is None else shown.resumed.calls
+    if before + len(shown.calls) <= most:
+        return False
+    del shown.calls[most - before :]
+    shown.checkpoint = None
+    return True
+
+
 class _Drafts:
     """Makes executions of the calls of one document; what they share is worked out once."""
 
@@ -195,8 +221,7 @@ class _Drafts:
         shown: Session,
         register: Register,
         lineage: int,
-        *,
-        first_look: bool,
+        spread_over: int | None,
     ) -> None:
         self._ingest = ingest
         self._known = register.known
@@ -207,9 +232,9 @@ class _Drafts:
         self._now = origin.now
         end = min(shown.updated_at or origin.written_at, origin.now)
         start = shown.started_at
-        self._spread = first_look and start is not None and start < end
+        self._spread = spread_over is not None and start is not None and start < end
         self._start = start if start is not None else end
-        self._step = (end - self._start) / max(1, len(shown.calls))
+        self._step = (end - self._start) / max(1, spread_over or 0)
         self._written = min(origin.written_at, origin.now)
 
     def __call__(self, placement: Placement) -> Execution:

@@ -51,6 +51,7 @@ class Cursor(msgspec.Struct, kw_only=True):
         proof: xxh3_64 of the `proof_bytes` before `offset`; tells that the file is still the same.
         heads: The headers of a telemetry file, by run.
         skipped: Elements of a document that could not be used, by reason: counted once a file.
+        unfinished: The first look at a document has not come to its end.
     """
 
     checkpoint: Checkpoint | None = None
@@ -59,6 +60,7 @@ class Cursor(msgspec.Struct, kw_only=True):
     proof_bytes: int = 0
     heads: dict[str, telemetry.Head] = msgspec.field(default_factory=dict)
     skipped: dict[str, int] = msgspec.field(default_factory=dict)
+    unfinished: bool = False
 
 
 class Taken(NamedTuple):
@@ -70,6 +72,7 @@ class Taken(NamedTuple):
         amended: Answered now, or known better now.
         skipped: Elements that could not be used, by reason: lines, messages, requests, results.
         cursor: Where the next reading may start; None if the file is not ours.
+        more: There is more in the file: it was a slice of it.
     """
 
     executions: int
@@ -77,6 +80,7 @@ class Taken(NamedTuple):
     amended: int
     skipped: Mapping[str, int]
     cursor: Cursor | None
+    more: bool = False
 
 
 def settle_times(shown: Session, origin: Origin) -> bool:

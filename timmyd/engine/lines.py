@@ -30,13 +30,21 @@ class LineIngest:
         """Use the table that says which calls are read, build, test or judge."""
         self.tasks = tasks
 
-    def take(self, batch: Batch, origin: Origin, data: Content, cursor: Cursor) -> Taken:
-        """Take the lines of `data`, the part of the file behind the cursor.
+    def take(
+        self,
+        batch: Batch,
+        origin: Origin,
+        data: Content,
+        cursor: Cursor,
+        *,
+        is_cut: bool = False,
+    ) -> Taken:
+        """Take the lines of `data`, the part of the file behind the cursor; `is_cut`: not its end.
 
         Raises:
             SessionError: The file is of a newer major schema.
         """
-        found = telemetry.decode(bytes(data), cursor.heads)
+        found = telemetry.decode(bytes(data), cursor.heads, is_cut=is_cut)
         lineages = Lineages(batch, origin)
         new = duplicates = amended = 0
         skipped = dict(found.refused)
@@ -70,7 +78,7 @@ class LineIngest:
         if found.size:
             proof = bytes(data[max(0, found.size - _PROOF_BYTES) : found.size])
             after.proof, after.proof_bytes = xxhash.xxh3_64_intdigest(proof), len(proof)
-        return Taken(new, duplicates + amended, amended, skipped, after)
+        return Taken(new, duplicates + amended, amended, skipped, after, more=is_cut)
 
     def _take_tool_line(
         self,

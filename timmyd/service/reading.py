@@ -29,6 +29,11 @@ _BUFFER_BYTES = 1 << 20
 _BUFFER_MOST = 8
 _HEAD_BYTES = 256 << 10
 _PART_BYTES = 256 << 10
+_LINES_BYTES = 1 << 20
+"""Of telemetry, at a time: some thousand calls."""
+
+_UNREAD = (1 << 63) - 1
+"""In place of a size: no file has it."""
 
 _cursors = msgspec.msgpack.Decoder(Cursor)
 _encode = msgspec.msgpack.Encoder().encode
@@ -86,11 +91,14 @@ class Reader:
             return Progress(0, 0, 0)
         end = monotonic() + slice_s
         taken_out = [first]
+        unfinished: list[Waiting] = []
         executions = amended = 0
         try:
             with self.database.batch() as batch:
                 while True:
                     taken = self._read(batch, taken_out[-1])
+                    if taken.more:
+                        unfinished.append(taken_out[-1])
                     executions += taken.executions
                     amended += taken.amended
                     if monotonic() >= end or executions >= _SLICE_EXECUTIONS:
@@ -107,7 +115,7 @@ class Reader:
             return self._read_one_by_one(taken_out)
         self.metrics.counted(batch.counted)
         for read in taken_out:
-            self.inbox.was_read(read)
+            self._was_read(read, more=read in unfinished)
         return Progress(len(taken_out), executions, amended)
 
     def _read_one_by_one(self, files: list[Waiting]) -> Progress:
@@ -129,10 +137,16 @@ class Reader:
                 for again in files[place:]:
                     self.inbox.put_back(again)
                 raise
-            self.inbox.was_read(waiting)
+            self._was_read(waiting, more=taken.more)
             executions += taken.executions
             amended += taken.amended
         return Progress(len(files), executions, amended)
+
+    def _was_read(self, waiting: Waiting, *, more: bool) -> None:
+        if more:
+            self.inbox.put_back(waiting)
+        else:
+            self.inbox.was_read(waiting)
 
     def _note_unforeseen(self, batch: Batch, waiting: Waiting, error: Exception) -> None:
         before = self.database.file(waiting.path)
@@ -177,6 +191,8 @@ class Reader:
             batch.skip(taken.skipped)
             for code, n in taken.skipped.items():
                 self.metrics.rejected(code, count=n)
+        if taken.more:
+            row.size = _UNREAD  # so that a process that begins now reads on
         batch.save_file(row)
         batch.count("duplicates", taken.duplicates)
         batch.count(f"source.{waiting.source}", taken.executions)
@@ -223,10 +239,12 @@ class Reader:
             elif waiting.source == "telemetry" and cursor is not None:
                 cursor = cursor if _continues(fd, cursor) else Cursor()
                 offset = cursor.offset
-            data = self._content(fd, status.st_size - offset, offset)
+            size = status.st_size - offset
+            is_cut = waiting.source == "telemetry" and size > _LINES_BYTES
+            data = self._content(fd, _LINES_BYTES if is_cut else size, offset)
         finally:
             os.close(fd)
-        return self.ingest.take(batch, origin, data, cursor)
+        return self.ingest.take(batch, origin, data, cursor, is_cut=is_cut)
 
     def _grown(self, fd: int, size: int, resume: Checkpoint | None) -> Session | None:
         """What a snapshot shows behind its settled part, if that is still what was read before.

@@ -7,10 +7,14 @@ from typing import Any
 import msgspec
 
 from timmyd.errors import SessionError
+from timmyd.sources.density import refuse_dense
 from timmyd.sources.messages import Message, ToolCall
 
 Content = bytes | memoryview
 """A file's bytes; a view must begin where its buffer begins."""
+
+_LENIENT_BYTES = 16 << 20
+"""Bytes of a document that is decoded leniently, which takes ten times its size of memory."""
 
 _BLANK = b" \t\r\n\0"
 
@@ -72,12 +76,15 @@ def decode_lenient(
     """
     if not bytes(data[:64]).strip(_BLANK) and not bytes(data).strip(_BLANK):
         raise SessionError("empty", "byte 0", "expected a JSON object, found nothing")
+    refuse_dense(data)
     try:
         return decoder.decode(data)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         first = error
     except RecursionError:
         raise _too_deep() from None
+    if len(data) > _LENIENT_BYTES:
+        raise _not_json(first, len(data))
     try:
         value = json.loads(bytes(data).decode("utf-8-sig", "surrogatepass"))
         if skipped is not None:

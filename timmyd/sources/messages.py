@@ -15,6 +15,9 @@ _BRIDGE = "tool_call"
 _CALL = "call_"
 _ITEM = "fc_"
 _WIDEST_ID = 256
+CALLS_MOST = 1_000
+"""Calls that one message may request; no model asks for a hundred at once."""
+
 _BUSHY_FROM = 200_000
 _MOST_BRACKETS = 300_000
 _MOST_COMMAS = 1_000_000
@@ -185,12 +188,14 @@ class Conversation:
         if message.summary:
             self.compacted = True
         if role == "assistant" and message.tool_calls:
-            for request in message.tool_calls:
+            for request in message.tool_calls[:CALLS_MOST]:
                 self._request(request)
+            self.skip("too_many_calls", len(message.tool_calls) - CALLS_MOST)
 
-    def skip(self, reason: str) -> None:
-        """Count an element that cannot be used."""
-        self.skipped[reason] = self.skipped.get(reason, 0) + 1
+    def skip(self, reason: str, count: int = 1) -> None:
+        """Count elements that cannot be used."""
+        if count > 0:
+            self.skipped[reason] = self.skipped.get(reason, 0) + count
 
     def _request(self, request: ToolCall) -> None:
         call = to_call(request)

@@ -16,6 +16,7 @@ from timmyd.core.counting.identity import hash_text
 from timmyd.core.model import Checkpoint, Session
 from timmyd.errors import SessionError
 from timmyd.sources.decoding import Content, decode_lenient
+from timmyd.sources.density import refuse_dense
 from timmyd.sources.messages import Conversation, Message, as_json, converse, text
 from timmyd.sources.times import is_naive, moment
 
@@ -115,6 +116,7 @@ def decode_grown(grown: Grown, *, zone: tzinfo | None = None) -> Session | None:
     """Decode what grew; None where that is no whole of its own, so that all must be decoded."""
     tail = grown.tail
     whole = tail[1:] if bytes(tail[:1]) == b"," else tail
+    refuse_dense(whole)
     try:
         head = grown.head[: -len(_MESSAGES)]
         header = _headers.decode(head.rstrip(b", \n") + b"}")

@@ -9,12 +9,11 @@ import msgspec
 
 from timmyd.core.model import Call
 from timmyd.sources.decoding import usable_requests
-from timmyd.sources.messages import ToolCall, ids_of, is_bushy, text, to_call
+from timmyd.sources.messages import CALLS_MOST, ToolCall, ids_of, is_bushy, text, to_call
 from timmyd.sources.times import moment
 
 _ENCODED: Final = "\0json:"
 _TAGGED: Final = "__HERMES_CONTENT_V2__:"
-_MOST_CALLS: Final = 1_000
 
 _calls = msgspec.json.Decoder(list[ToolCall])
 _configs = msgspec.json.Decoder(dict[str, Any])
@@ -179,7 +178,7 @@ def decode_calls(value: Any) -> tuple[list[Call] | None, int]:
         requests, bad = usable_requests(value)
     found = [call for request in requests if (call := to_call(request)) is not None]
     bad += len(requests) - len(found)
-    return found[:_MOST_CALLS] or None, bad + max(0, len(found) - _MOST_CALLS)
+    return found[:CALLS_MOST] or None, bad + max(0, len(found) - CALLS_MOST)
 
 
 def _config(value: Any) -> Mapping[str, Any]:

@@ -23,6 +23,9 @@ __all__ = ["LONGEST_LINE", "MAJOR", "SCHEMA", "Head", "Line", "Telemetry", "deco
 LONGEST_LINE = 64 * 1024
 """Bytes; the kit writes lines under 4 KiB, so a longer one is not the kit's."""
 
+HEADS_MOST = 1_000
+"""Runs of one file that are remembered; a process that writes is one."""
+
 _MOST_REVISIONS = (1 << 53) - 1
 _MOST_RETRIES = 10_000
 _MOST_TOKENS = (1 << 32) - 1
@@ -146,12 +149,13 @@ class _Raw(msgspec.Struct):
 _lines = msgspec.json.Decoder(_Raw)
 
 
-def decode(data: bytes, heads: Mapping[str, Head]) -> Telemetry:
+def decode(data: bytes, heads: Mapping[str, Head], *, is_cut: bool = False) -> Telemetry:
     """Decode the whole lines of `data`; a line that is torn or foreign costs only itself.
 
     Args:
         data: A part of the file that begins at the start of a line.
-        heads: The headers met before this part.
+        heads: The headers met before this part; of many the newest are kept.
+        is_cut: The file goes on behind `data`: what it ends in is no line that is being written.
 
     Raises:
         SessionError: The file is of a newer major schema: nothing of it is used.
@@ -159,12 +163,16 @@ def decode(data: bytes, heads: Mapping[str, Head]) -> Telemetry:
     found = Telemetry([], dict(heads), 0, {})
     whole = data.rfind(b"\n") + 1
     found.size = whole
+    if is_cut and not whole:
+        found.size, found.refused = len(data), {"line_too_long": 1}
     for place, line in enumerate(data[:whole].split(b"\n")[:-1], start=1):
         if line.strip():
             code = _take(line, found)
             if code is not None:
                 found.refused[code] = found.refused.get(code, 0) + 1
                 found.first_refused = found.first_refused or (place, code)
+    for run in list(found.heads)[: -HEADS_MOST or None]:
+        del found.heads[run]
     return found
 
 

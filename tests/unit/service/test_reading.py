@@ -1,6 +1,7 @@
 """From a file to the database: trouble with one file is that file's alone, and a name that is none is not stored."""
 
 import json
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -8,12 +9,14 @@ from typing import Any
 import pytest
 
 from tests.support import IntakeRig, watch_grown
+from timmyd.core.tasks import TaskTable
 from timmyd.engine.ingest import Ingest
 from timmyd.engine.intake import Taken
 from timmyd.errors import StoreError
 
 NOW = 1_795_500_000.0
 RUN = "0123456789abcdef"
+LONGEST_S = 10.0
 
 
 @pytest.fixture
@@ -80,10 +83,10 @@ def test_the_same_trouble_is_said_once_and_again_after_it_was_over(intake: Intak
 class Stumbles(Ingest):
     """Raises what nobody foresaw on one file."""
 
-    def take(self, batch: Any, origin: Any, data: Any, cursor: Any) -> Taken:
+    def take(self, batch: Any, origin: Any, *rest: Any, **named: Any) -> Taken:
         if origin.name == "odd":
             raise ZeroDivisionError
-        return super().take(batch, origin, data, cursor)
+        return super().take(batch, origin, *rest, **named)
 
 
 def test_what_nobody_foresaw_is_that_files_alone(intake: IntakeRig) -> None:
@@ -107,7 +110,7 @@ def test_files_wait_again_if_the_database_refuses(
     intake.inbox.find_folders()
     intake.inbox.scan(trusted=False)
 
-    def refuse(*_: object) -> Taken:
+    def refuse(*_: object, **__: object) -> Taken:
         raise StoreError("x", "the disk is full", retry=True)
 
     with monkeypatch.context() as patch:
@@ -286,3 +289,87 @@ def test_a_large_file_that_is_cut_off_is_noted_and_read_on_when_it_is_whole(
     intake.write("session_s.json", large(6))
     assert intake.look() == 2
     assert grown == [2]
+
+
+# ------------------------------------------------------------------- bounded by slices
+def calls_of(count: int) -> bytes:
+    requests = [
+        {"role": "assistant", "tool_calls": [
+            {"id": f"call_{n}", "function": {"name": "terminal", "arguments": "{}"}}
+        ]}
+        for n in range(count)
+    ]  # fmt: skip
+    began = {"session_start": "2026-01-01T00:00:00", "last_updated": "2026-01-01T01:00:00"}
+    return json.dumps({"session_id": "long", **began, "messages": requests}).encode()
+
+
+@pytest.mark.parametrize("name", ["session_long.json", "long.json"])
+def test_a_document_of_many_calls_is_taken_in_slices_and_to_its_end(
+    intake: IntakeRig, name: str
+) -> None:
+    intake.reader.ingest = Ingest(tasks=TaskTable.default(), calls_a_slice=100)
+    intake.write(name, calls_of(950))
+    intake.inbox.find_folders()
+    intake.inbox.scan(trusted=False)
+    taken = []
+    while intake.inbox.backlog:
+        taken.append(intake.reader.read_slice(slice_s=0.0).executions)
+    assert taken == [100] * 9 + [50]
+    assert intake.look() == 0
+    found = intake.database.executions_after(0, 2_000)
+    times = [one.at for one in found]
+    assert times == sorted(times)
+    assert len(set(times)) == 950  # spread over the hour, each slice where it belongs
+
+
+def test_a_process_that_ends_between_two_slices_reads_on(tmp_path: Path) -> None:
+    rig = IntakeRig(tmp_path, clock=lambda: NOW)
+    rig.reader.ingest = Ingest(tasks=TaskTable.default(), calls_a_slice=100)
+    rig.write("long.json", calls_of(250))
+    rig.inbox.find_folders()
+    rig.inbox.scan(trusted=False)
+    assert rig.reader.read_slice(slice_s=0.0).executions == 100
+    rig.restart()
+    assert rig.look() == 150
+    rig.close()
+
+
+def test_telemetry_of_any_size_is_read_a_piece_at_a_time(intake: IntakeRig) -> None:
+    run = "0123456789abcdef"
+    head = {"schema": "timmy.telemetry/1", "run": run, "session_id": "s", "house": "x"}
+    line = {"run": run, "at": NOW - 60.0, "kind": "tool", "tool": "terminal", "outcome": "ok"}
+    line |= {"signature": run, "shape": "git push", "call_id": "c"}
+    lines = [json.dumps(head), *(json.dumps({**line, "n": n, "call_id": f"c{n}"}) for n in range(15_000))]  # fmt: skip
+    lines.insert(8_000, "x" * 3_000_000)
+    intake.write("timmy/s.jsonl", "\n".join([*lines, ""]).encode())
+    intake.inbox.find_folders()
+    intake.inbox.scan(trusted=False)
+    pieces = []
+    while intake.inbox.backlog:
+        pieces.append(intake.reader.read_slice(slice_s=0.0).executions)
+    assert sum(pieces) == 15_000
+    assert len(pieces) >= 5
+    assert max(pieces) < 10_000
+
+
+@pytest.mark.parametrize(
+    "messages",
+    [
+        b'{"role":"assistant","tool_calls":[' + b"{}," * 333_333 + b"{}]}",
+        b"{}," * 2_700_000 + b"{}",
+        b'{"role":"tool","content":[' + b"[]," * 2_700_000 + b"[]]}",
+        b'{"role":"tool","content":"' + b"x" * (17 << 20) + b'"}',
+        b'{"role":"tool","content":[' + b"1," * 9_000_000 + b"1]}",
+    ],
+    ids=["calls", "messages", "lists", "one text", "numbers"],
+)
+def test_a_document_that_would_fill_the_memory_costs_little(
+    intake: IntakeRig, messages: bytes
+) -> None:
+    intake.write("dense.json", b'{"session_id":"a","messages":[' + messages + b"]}")
+    intake.write("good.json", plain("good", "terminal"))
+    began = time.monotonic()
+    assert intake.look() == 1
+    assert time.monotonic() - began < LONGEST_S
+    reasons = {row.reason for row in intake.database.files() if b"dense" in row.path}
+    assert reasons <= {"too_dense", "bad_request", "too_many_calls"}

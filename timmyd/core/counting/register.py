@@ -7,7 +7,7 @@ older version and growing again are all the same simple look-up, in any order an
 """
 
 from bisect import bisect_right
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from itertools import islice
 from operator import itemgetter
 from typing import Any
@@ -45,6 +45,7 @@ class Register:
         "_by_facts",
         "_by_key",
         "_chain",
+        "_passed",
         "_paths",
         "_repeats",
         "known",
@@ -68,6 +69,7 @@ class Register:
         self._aliases = state.aliases
         self._by_key: dict[int, list[int]] | None = None
         self._by_facts: dict[int, list[int]] | None = None
+        self._passed: dict[tuple[int, int, bool], int] = {}
 
     def dump(self) -> bytes:
         """The register as bytes for the database."""
@@ -132,6 +134,7 @@ class Register:
     def forget_order(self) -> None:
         """Let the look-up tables be made anew: `known` is changed by hand."""
         self._by_key = self._by_facts = None
+        self._passed.clear()
 
     # ------------------------------------------------------------------- events
     def add(
@@ -225,7 +228,7 @@ class Register:
         """
         same = self.with_keys(keys) if keys else ()
         loose = None
-        for index in same:
+        for index in self._left(same, rank, nameless=False):
             if self._may_be(index, rank, began_at, ended_by):
                 if self.known[index].facts == facts:
                     self.name(index, keys)
@@ -233,13 +236,29 @@ class Register:
                 loose = index
         if same:
             return loose if len(same) == 1 else None
-        for index in self._with_facts(facts):
+        for index in self._left(self._with_facts(facts), rank, nameless=bool(keys)):
             # either it has no id, or the sighting has none
             nameless = not self.known[index].key or not keys
             if nameless and self._may_be(index, rank, began_at, ended_by):
                 self.name(index, keys)
                 return index
         return None
+
+    def _left(self, indices: Sequence[int], rank: int, *, nameless: bool) -> Iterator[int]:
+        """Those of an index that may still be met by a source, not all those that never can any more.
+
+        So a thousand equal calls take a thousand steps, not a million.
+        """
+        spot = (id(indices), rank, nameless)
+        start = self._passed.get(spot, 0)
+        while start < len(indices):
+            known = self.known[indices[start]]
+            if not (known.shown_by & 1 << rank or known.flags & INNER or (nameless and known.key)):
+                break
+            start += 1
+        if start:
+            self._passed[spot] = start
+        return islice(indices, start, start + _LOOKS_MOST)
 
     def _may_be(
         self, index: int, rank: int, began_at: float | None, ended_by: float | None
@@ -274,6 +293,8 @@ def _take(spans: list[list[int]], first: int, last: int) -> bool:
         before[1] = max(before[1], spans.pop(place)[1])
     return True
 
+
+_LOOKS_MOST = 1_000
 
 _encoder = msgspec.msgpack.Encoder()
 _decoder = msgspec.msgpack.Decoder(_State)
