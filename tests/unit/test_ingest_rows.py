@@ -366,3 +366,73 @@ def test_nothing_of_a_message_is_kept() -> None:
 
 def test_settings_of_outcomes_hold_for_rows_too() -> None:
     assert ROWS.ingest is INGEST
+
+
+REWRITTEN: dict[str, Callable[[int], str]] = IDS | {
+    "minted": lambda n: f"call_{n:012x}",
+    "minimax": lambda n: f"call_function_{n + 7:012x}_1",
+    "functions": lambda n: f"functions.terminal:{n}",
+}
+
+
+def rewrite(kind: str, *, turns: int, gap: float, same: bool, pause: float = 60.0) -> Script:
+    """After each turn the whole conversation is written again, its rows `gap` seconds apart."""
+    script = Script()
+    script.session("a")
+    for turn in range(1, turns + 1):
+        for n in range(turn):
+            call_id = REWRITTEN[kind](n)
+            for role, values in (
+                ("user", {"content": f"question {n}"}),
+                ("assistant", {"calls": requested(call_id, "make" if same else f"step {n}")}),
+                (
+                    "tool",
+                    {"call_ids": (call_id,) if call_id else (), "content": OK, "tool": "terminal"},
+                ),
+                ("assistant", {}),
+            ):
+                script.row("a", role, **values)
+                script.now += gap
+        script.now += pause
+    return script
+
+
+@pytest.mark.parametrize("kind", REWRITTEN)
+@pytest.mark.parametrize("gap", [0.0005, 0.0007, 0.002, 0.005])
+@pytest.mark.parametrize("same", [False, True])
+@pytest.mark.parametrize("pause", [60.0, 0.01])
+def test_a_conversation_that_each_flush_writes_again_is_counted_once(
+    kind: str, gap: float, same: bool, pause: float
+) -> None:
+    assert counted(rewrite(kind, turns=4, gap=gap, same=same, pause=pause)) == 4
+
+
+@pytest.mark.parametrize("kind", REWRITTEN)
+def test_a_flush_may_write_again_what_was_written_call_by_call(kind: str) -> None:
+    script = Script()
+    script.session("a")
+    for n in range(3):
+        requests = (
+            (REWRITTEN[kind](2 * n), f"step {n}"),
+            (REWRITTEN[kind](2 * n + 1), f"check {n}"),
+        )
+        script.turn("a", *requests)
+    for _ in range(2):
+        script.copy(list(script.rows[:15]), "a", step=0.001)
+    script.turn("a", (REWRITTEN[kind](9), "after"))
+    assert counted(script) == 7
+
+
+@pytest.mark.parametrize("kind", ["counter", "constant", "none"])
+def test_the_same_work_in_a_later_turn_is_no_copy(kind: str) -> None:
+    script = Script()
+    script.session("a")
+    for turn in range(3):
+        script.row("a", "user", content=f"again, for the {turn}. time")
+        for n in range(2):
+            script.now += 0.001
+            script.row("a", "assistant", calls=requested(IDS[kind](n), "make"))
+            script.now += 0.001
+            script.row("a", "tool", call_ids=(IDS[kind](n),), content=OK, tool="terminal")
+        script.now += 60.0
+    assert counted(script) == 6

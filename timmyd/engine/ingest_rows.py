@@ -24,6 +24,9 @@ from timmyd.house.outcome import Judged
 from timmyd.sources.state_db_rows import Row, SessionRow, ends_of_blocks
 from timmyd.store.batch import Batch
 
+_GIST: Final = 256
+"""Characters of a row by which it is known again; only their hash is kept."""
+
 _RAN: Final = frozenset({"ok", "error", "timeout"})
 _LEAST_LATENCY_S: Final = 1e-4
 
@@ -164,6 +167,9 @@ class _Flow:
     def _take(self, row: Row, ended_at: float | None) -> None:
         view = self.views[row.session_id]
         thread = view.thread
+        if not row.calls:
+            words = row.content if isinstance(row.content, str) else repr(row.content)
+            thread.hear(hash_text(f"{row.role}\0{words[:_GIST]}"), row.at)
         if row.role == "tool":
             self._answer(view, row)
         else:

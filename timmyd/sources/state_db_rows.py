@@ -25,7 +25,7 @@ class Row(msgspec.Struct, gc=False):
     Attributes:
         id: Grows in the order of insertion; copies get new ones.
         at: When it was inserted, or for a copy perhaps when its original was, Unix seconds.
-        content: Of a tool's result only; everything else is never read.
+        content: Of a tool's result; of the user's words the beginning; of the rest nothing.
         call_ids: Which request a result answers, by any of its ids; none where the provider sent none.
         calls: The requests of an assistant's message.
         skipped: How many of its requests could not be used.
@@ -90,7 +90,9 @@ def to_row(values: Mapping[str, Any], zone: tzinfo | None = None) -> Row:
         at=moment(values.get("timestamp"), zone),
         uid=text(values.get("message_uid")) or None,
     )
-    if role == "tool":
+    if role == "user":
+        row.content = decode_content(values.get("content"))
+    elif role == "tool":
         row.content = decode_content(values.get("content"))
         row.call_ids = ids_of(values.get("tool_call_id"))
         row.tool = text(values.get("tool_name")) or text(values.get("name"))

@@ -4,8 +4,8 @@ Hermes inserts rows again when it compacts a conversation, continues it under an
 it or rewrites it. A row is known again by, in this order: Hermes' own id of the message; the very
 time that it carries; the ids of its calls, where the provider makes ids that do not repeat; and
 else by its place: copies come in one go, microseconds apart (a real request waits for the model),
-in the order of their originals, and at the start of a session that continues another. All of that
-is remembered by lineage, so it does not matter in which pieces, or how often, the rows are read.
+in the order of their originals, and at the start of a session that continues another; or a flush
+writes the whole conversation again from its first message. All of that is remembered by lineage, so it does not matter in which pieces, or how often, the rows are read.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -45,6 +45,7 @@ class RowMemory:
         self._marks: dict[str, bool] = rows.setdefault("marks", {})
         self._order: list[int] | None = None
         self._index: dict[int, int] | None = None
+        self._chains: dict[tuple[int, int], int] | None = None
 
     # ------------------------------------------------------------------ threads
     def thread(self, session: int) -> Thread:
@@ -84,8 +85,13 @@ class RowMemory:
             "\0".join(f"{call.ids[0] if call.ids else ''}\1{call.tool}" for call in calls)
         )
         identity = hash_text(f"{arrival.at!r}\0{shape:x}")
+        thread.hear(hash_text(f"{shape:x}{[call.facts for call in calls]}"), arrival.at)
         known = self._same_row(identity, shape, arrival.uid)
         bulk = _is_bulk(thread, arrival)
+        if known is not None and known.at == arrival.at and known.chain:
+            thread.chain = known.chain
+        if known is None:
+            known = self._written_again(thread, arrival)
         if known is not None:
             self._remember(identity, known, arrival, copy=True)
             return Resolved(known.executions, [], [], copy=True, inserted_in_bulk=bulk)
@@ -109,7 +115,10 @@ class RowMemory:
             executions.append(execution)
         copy = not new and not met
         thread.genuine = thread.genuine or (bool(new or met) and not bulk)
-        ask = Ask(arrival.at, shape, executions, copy, arrival.session)
+        ask = Ask(arrival.at, shape, executions, copy, arrival.session, thread.chain)
+        if not copy:
+            thread.tip = 0
+            self._chains_of()[arrival.session, thread.chain] = identity
         self._remember(identity, ask, arrival, copy=copy)
         return Resolved(executions, new, met, copy=copy, inserted_in_bulk=bulk)
 
@@ -121,6 +130,31 @@ class RowMemory:
                 return ask
         return self._ask(identity)
 
+    def _written_again(self, thread: Thread, arrival: Arrival) -> Ask | None:
+        """The original of a request, where a flush writes the whole conversation once more.
+
+        Such rows come faster than a model can answer, and say the same from the first one on.
+        """
+        if arrival.uid is not None:
+            return None
+        for run in thread.runs:
+            chain = run[0]
+            identity = self._chains_of().get((arrival.session, chain))
+            if identity is not None and (ask := self._ask(identity)) is not None:
+                thread.begins_again(run)
+                return Ask(arrival.at, ask.shape, ask.executions, True, arrival.session, chain)  # noqa: FBT003 - array-like
+        return None
+
+    def _chains_of(self) -> dict[tuple[int, int], int]:
+        if self._chains is None:
+            asks = ((identity, Ask(*stored)) for identity, stored in self._asks.items())
+            self._chains = {
+                (ask.session, ask.chain): identity
+                for identity, ask in asks
+                if ask.chain and not ask.copy
+            }
+        return self._chains
+
     def _ask(self, identity: int) -> Ask | None:
         stored: list[Any] | None = self._asks.get(identity)
         return None if stored is None else Ask(*stored)
@@ -130,7 +164,14 @@ class RowMemory:
             self._uids.setdefault(hash_text(arrival.uid), identity)
         if identity in self._asks:
             return
-        self._asks[identity] = [arrival.at, ask.shape, ask.executions, copy, arrival.session]
+        self._asks[identity] = [
+            arrival.at,
+            ask.shape,
+            ask.executions,
+            copy,
+            arrival.session,
+            ask.chain,
+        ]
         if self._order is not None and not copy:
             self._order.append(identity)
 
@@ -173,7 +214,8 @@ class RowMemory:
         """
         if bulk or arrival.uid is not None or arrival.continues_at is not None:
             return False
-        if not thread.last_at or arrival.at - thread.last_at < _COPY_GAP_S:
+        waited = thread.last_at and arrival.at - thread.last_at >= _COPY_GAP_S
+        if not waited and not thread.is_whole:
             return False
         same = {self.register.known[i].execution for i in found if i is not None}
         return any(

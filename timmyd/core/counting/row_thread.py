@@ -10,6 +10,9 @@ from timmyd.core.counting.identity import hash_text
 _MOST_LATE: Final = 64
 _COPYING_S: Final = 2.0
 
+_FLUSH_GAP_S: Final = 0.02
+"""Rows of one flush are less apart; between a request and what came before it, a model was asked."""
+
 
 class Asked(NamedTuple):
     """One call of an assistant's row.
@@ -37,6 +40,7 @@ class Ask(msgspec.Struct, array_like=True, gc=False):
         executions: The calls, by their rows in our database.
         copy: It is a copy of a row that was seen before.
         session: Hash of the id of its session.
+        chain: Hash of the conversation up to it; 0 where that was not kept.
     """
 
     at: float
@@ -44,6 +48,7 @@ class Ask(msgspec.Struct, array_like=True, gc=False):
     executions: list[int]
     copy: bool
     session: int
+    chain: int = 0
 
 
 class Open(msgspec.Struct, array_like=True, gc=False):
@@ -67,6 +72,11 @@ class Thread(msgspec.Struct, array_like=True, gc=False):
         late: Calls of earlier requests that still do.
         asked_at: Time of its last request, None if that was a copy.
         size: How many calls that request had.
+        chain: Hash of the conversation so far; where it is written again, it begins again.
+        runs: The same of the rows since the last wait, and since a row like the first one in them;
+            with the conversation as it was before.
+        first: What the first row said.
+        tip: Where the conversation was before it was written again, until that is reached.
     """
 
     last_at: float = 0.0
@@ -76,6 +86,34 @@ class Thread(msgspec.Struct, array_like=True, gc=False):
     late: list[Open] = msgspec.field(default_factory=list)
     asked_at: float | None = None
     size: int = 0
+    chain: int = 0
+    runs: list[list[int]] = msgspec.field(default_factory=list)
+    first: int = 0
+    tip: int = 0
+
+    def hear(self, said: int, at: float | None) -> None:
+        """A row that said this came at this time: go on with the hashes of the conversation."""
+        waited = at is not None and not 0 <= at - self.last_at <= _FLUSH_GAP_S
+        if waited and self.tip:  # only a part was written again: the conversation goes on as it was
+            self.chain, self.tip = self.tip, 0
+        runs = [] if waited else [[_follow(run[0], said), run[1]] for run in self.runs]
+        if not runs or said == self.first:
+            runs = [*runs[:1], [_follow(0, said), self.chain]]
+        self.first = self.first or said
+        self.chain = _follow(self.chain, said)
+        self.runs = runs
+        if self.chain == self.tip:
+            self.tip = 0
+
+    def begins_again(self, run: list[int]) -> None:
+        """A run of rows turned out to be the conversation, written once more."""
+        if self.chain != run[0]:
+            self.chain, self.tip = run[0], run[1]
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether all of the conversation was written in the run of rows that goes on now."""
+        return any(run[0] == self.chain for run in self.runs)
 
     def move_on(self, at: float) -> None:
         """The next row came at this time; after a wait, nothing is being copied any more."""
@@ -156,3 +194,7 @@ class Resolved(NamedTuple):
     met: list[int]
     copy: bool
     inserted_in_bulk: bool
+
+
+def _follow(chain: int, said: int) -> int:
+    return hash_text(f"{chain:x}\0{said:x}")
