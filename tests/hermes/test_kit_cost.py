@@ -19,7 +19,9 @@ from timmyd.house.hermes import HermesPlugin
 CALLS = 60
 ATTEMPTS = 3
 LARGEST_SHARE = 0.02
-GUIDE_CALL_MS = 1.0
+LARGEST_CALL_MS = 0.5
+"""What half of the calls may cost at most, around the tool itself."""
+AROUND = ("enter", "leave", "mark")
 GUIDE_START_MS = 30.0
 
 METER = f"""
@@ -33,7 +35,7 @@ def _metered(name, hook):
         finally:
             _spent.append((name, time.thread_time() - entered, process, began))
     return call
-for _name in {HermesPlugin.HOOKS!r}:
+for _name in {(*HermesPlugin.HOOKS, *AROUND)!r}:
     setattr(HermesPlugin, _name, _metered(_name, getattr(HermesPlugin, _name)))
 @atexit.register
 def _write():
@@ -85,26 +87,32 @@ def test_a_call_and_a_start_cost_at_most_two_hundredths_of_the_agents_own(
         hermes.run_turn(hermes.server.turn(*terminal(*["echo again"] * CALLS)), timeout=300)
 
         hooks = json.loads(spent.read_text())
-        starts = [row for row in hooks if row[0] == "pre_tool_call"]
+        starts = [row for row in hooks if row[0] == "enter"]
         kit_s: list[float] = []
         own_s: list[float] = []
         for first, following in pairwise(starts):
             within = [row[1] for row in hooks if first[3] <= row[3] < following[3]]
             kit_s.append(sum(within))
             own_s.append(following[2] - first[2] - kit_s[-1])
+        calls_s = [
+            sum(row[1] for row in hooks if first[3] <= row[3] < following[3] and row[0] in AROUND)
+            for first, following in pairwise(starts)
+        ]
+        call_ms = 1e3 * statistics.median(calls_s)
         kit_p99 = statistics.quantiles(kit_s, n=100)[98]
         own_p99 = statistics.quantiles(own_s, n=100)[98]
         kit_start_s = float(start.read_text())
         own_start_s = starts[0][2] - kit_start_s
         table = (
-            f"hermes {hermes.version}: a call: kit {1e3 * statistics.median(kit_s):.2f} ms, "
-            f"99 % {1e3 * kit_p99:.2f} ms (guide {GUIDE_CALL_MS}); "
+            f"hermes {hermes.version}: a call: kit {call_ms:.2f} ms (at most {LARGEST_CALL_MS}), with "
+            f"the request for it {1e3 * statistics.median(kit_s):.2f} ms, 99 % {1e3 * kit_p99:.2f} ms; "
             f"agent {1e3 * statistics.median(own_s):.1f} ms, 99 % {1e3 * own_p99:.1f} ms; "
             f"start: kit {1e3 * kit_start_s:.0f} ms (guide {GUIDE_START_MS}), "
             f"agent {1e3 * own_start_s:.0f} ms"
         )
         tables.append(table)
         sys.stdout.write(f"\n{table}\n")
-        if kit_p99 <= LARGEST_SHARE * own_p99 and kit_start_s <= LARGEST_SHARE * own_start_s:
+        cheap = call_ms <= LARGEST_CALL_MS and kit_p99 <= LARGEST_SHARE * own_p99
+        if cheap and kit_start_s <= LARGEST_SHARE * own_start_s:
             return
     pytest.fail("\n".join(tables))
