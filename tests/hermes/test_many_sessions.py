@@ -124,11 +124,6 @@ def _full_disk(home: HermesHome) -> None:
     _append(home, "recorder.py", FULL_DISK)
 
 
-def _no_folder(home: HermesHome) -> None:
-    home.sessions_dir.mkdir(exist_ok=True)
-    (home.sessions_dir / "timmy").write_text("in the way")
-
-
 def _read_only(home: HermesHome) -> None:
     _append(home, "recorder.py", READ_ONLY)
 
@@ -197,7 +192,6 @@ _sabotage()
         (_from_the_future, True),
         (_observing, True),
         (_full_disk, False),
-        (_no_folder, False),
         (_read_only, False),
         (_every_hook_ends_the_process, False),
         (_every_function_fails_now_and_then, False),
@@ -217,7 +211,7 @@ def test_whatever_is_wrong_the_sessions_go_on_as_without_the_kit(
     if recorded:
         assert _recorded(agent.home, SMALL) == SMALL.expected()
         assert "blocked" not in {line["outcome"] for line in tool_lines(agent.home.path)}
-    elif trouble in (_full_disk, _no_folder, _read_only):
+    elif trouble in (_full_disk, _read_only):
         lost = sum(SMALL.expected().values())
         assert "not recorded: " in told.slash
         assert int(told.slash.partition("not recorded: ")[2].split()[0]) >= lost

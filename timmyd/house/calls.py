@@ -117,7 +117,8 @@ class Calls:
         if call.ended:
             return False
         call.ended = True
-        self._ended[call.key] = None
+        if call.key.call_id:  # without one, the next such call could not be told from this
+            self._ended[call.key] = None
         while len(self._ended) > _MOST_ENDED:
             del self._ended[next(iter(self._ended))]
         return True

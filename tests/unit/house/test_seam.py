@@ -236,6 +236,23 @@ def test_a_call_that_was_stopped_before_it_came_here_is_marked(framed: Framed) -
     assert [line[2] for line in framed.lines()] == ["blocked", "cancelled"]
 
 
+def test_a_call_without_an_id_that_was_stopped_is_told_from_those_before_it(framed: Framed) -> None:
+    inner: dict[str, Any] = {"session_id": "", "tool_call_id": "", "api_request_id": ""}
+
+    def script() -> str:
+        framed.call("read_file", "{}", **inner)
+        framed.mark("blocked", "read_file", **inner)
+        return OK
+
+    framed.call("execute_code", run=script)
+
+    assert [line[1:] for line in framed.lines()] == [
+        ("read_file", "ok", True),
+        ("read_file", "blocked", True),
+        ("execute_code", "ok", False),
+    ]
+
+
 def test_a_call_that_was_stopped_within_is_no_error(framed: Framed) -> None:
     def stopped() -> str:
         framed.mark("blocked")

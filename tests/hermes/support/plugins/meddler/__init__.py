@@ -31,7 +31,7 @@ def _around(*, args: Any, next_call: Callable[[Any], Any], **_: Any) -> Any:
     if number == "4":
         raise RuntimeError
     if number == "5":
-        args = {**args, "path": args["path"].replace("f5.txt", "f6.txt")}
+        args = {**args, "limit": 1}
     result = next_call(args)
     if number == "7":
         raise RuntimeError
