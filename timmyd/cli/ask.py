@@ -8,6 +8,7 @@ import typer
 from timmyd.cli.options import ConfigOption, JsonOption, StateOption
 from timmyd.cli.output import print_json, say
 from timmyd.cli.where import context, look_into
+from timmyd.house.keys import FALLBACK_HOUSE
 from timmyd.service.logs import printable
 
 ToolArgument = Annotated[str, typer.Argument(help="The tool, as Hermes names it.")]
@@ -37,7 +38,7 @@ def _params(text: str | None) -> dict[str, Any] | None:
 def predict(
     tool: ToolArgument,
     *,
-    house: Annotated[str, typer.Option("--house", help="Who would call it.")] = "timmy",
+    house: Annotated[str, typer.Option("--house", help="Who would call it.")] = FALLBACK_HOUSE,
     params: ParamsOption = None,
     model: Annotated[str | None, typer.Option("--model", help="With which model.")] = None,
     config: ConfigOption = None,

@@ -12,11 +12,10 @@ from timmyd.cli.where import default_home
 from timmyd.clock import now
 from timmyd.core.model import iso
 from timmyd.house.seam import seam_of
+from timmyd.house.units import DAY_S
 from timmyd.service import hermes_kit, kit_status
 from timmyd.service.kit_status import KitStatus
 from timmyd.service.logs import printable
-
-_DAY_S = 86_400.0
 
 HomeOption = Annotated[
     Path | None, typer.Option("--home", help="The Hermes home; by default ~/.hermes.")
@@ -154,5 +153,5 @@ def _print(one: KitStatus) -> None:
         return
     seam = seam_of(one.written.seam)
     say(f"  it {'does not say how it takes part in tool calls' if seam is None else seam.words}")
-    days = (now() - one.written.last_at) / _DAY_S
+    days = (now() - one.written.last_at) / DAY_S
     say(f"  {one.written.files} files of telemetry, the last written {days:.1f} days ago")

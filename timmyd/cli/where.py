@@ -10,12 +10,10 @@ from timmyd.config import Settings, database_path, default_paths, load, state_di
 from timmyd.config.places import SERVICE_FOLDER, SERVICE_STATE
 from timmyd.engine import IntelligenceEngine
 from timmyd.errors import ConfigError, Problem
-from timmyd.house.keys import is_house
+from timmyd.house.keys import FALLBACK_HOUSE, is_house
 from timmyd.service.homes import Place
 from timmyd.service.privilege import become_owner, user_name
 from timmyd.store.database import PatternDatabase
-
-DEFAULT_HOUSE = "timmy"
 
 
 @dataclass(frozen=True)
@@ -132,7 +130,7 @@ def default_home() -> Path:
 def _place(text: str, *, is_home: bool) -> Place:
     path, separator, house = text.rpartition("=")
     if not separator or Path(text).exists():
-        path, house = text, DEFAULT_HOUSE
+        path, house = text, FALLBACK_HOUSE
     if not is_house(house):
         words = f"{text}: expected DIR or DIR=HOUSE, with a house of 1 to 32 of a-z 0-9 _ -"
         raise UsageError(words)

@@ -13,11 +13,12 @@ from timmyd.engine.ingest import Ingest
 from timmyd.engine.learning import Learner
 from timmyd.house.breaker import BreakerKey
 from timmyd.house.figures import NO_DATA, in_words
+from timmyd.house.keys import FALLBACK_HOUSE
 from timmyd.house.shape import shape as shape_of
-from timmyd.store.database import DAY_S, PatternDatabase
+from timmyd.house.units import DAY_S
+from timmyd.store.database import PatternDatabase
 
 VELOCITY_DAYS = 3.0
-FALLBACK_HOUSE = "timmy"
 _REPORT_DAYS = 7.0
 _REPORT_EVENTS = 20
 

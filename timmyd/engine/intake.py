@@ -7,9 +7,9 @@ import msgspec
 import xxhash
 
 from timmyd.core.model import Checkpoint, Execution, Session, Source
+from timmyd.house.units import DAY_S
 from timmyd.sources import telemetry
 
-DAY_S: Final = 86_400.0
 HORIZON_S: Final = 400 * DAY_S
 """What is older is not taken in: what is remembered of lineages goes after this time."""
 

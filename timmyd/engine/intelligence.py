@@ -24,6 +24,7 @@ from timmyd.engine.requests import RECENT_S, Requests
 from timmyd.engine.steps import Step, load_steps
 from timmyd.errors import SessionError, StoreError
 from timmyd.house.breaker import BreakerKey
+from timmyd.house.keys import FALLBACK_HOUSE
 from timmyd.sources import session as plain
 from timmyd.store.batch import Batch
 from timmyd.store.database import PatternDatabase, execution_from, owned
@@ -126,7 +127,12 @@ class IntelligenceEngine(Answers):
         if shown is None:
             raise SessionError("no_messages", "$", "expected a key messages, found none")
         origin = Origin(
-            _GIVEN_HOME, str(house) if house else "timmy", "session", shown.session_id, now, now
+            _GIVEN_HOME,
+            str(house) if house else FALLBACK_HOUSE,
+            "session",
+            shown.session_id,
+            now,
+            now,
         )
         with self.database.batch() as batch:
             taken = self._ingest.take_session(batch, origin, shown, None)

@@ -30,11 +30,11 @@ from timmyd.house.breaker import BreakerRule, Breakers
 from timmyd.house.circuit import CLOSED, HALF_OPEN, OPEN
 from timmyd.house.obey import HELD_BACK
 from timmyd.house.outcome import RATED
+from timmyd.house.units import DAY_S
 from timmyd.store.queries import TurnRow
 
 _T = TypeVar("_T")
-_DAY_S = 86_400.0
-_BREAKERS_KEPT_S = 30 * _DAY_S
+_BREAKERS_KEPT_S = 30 * DAY_S
 _ONE_SESSION_S = 300.0
 _KIND_OF_STATE = {
     OPEN: "breaker_opened",
@@ -190,7 +190,7 @@ class Learner:
 
     def tick(self, now: float) -> list[AdaptationEvent]:
         """Decide; returns what changed, in order. Once a day what was long unused is let go."""
-        day = int(now // _DAY_S)
+        day = int(now // DAY_S)
         if day > self._day:
             self._day = day
             self.breakers.prune(now - _BREAKERS_KEPT_S)

@@ -36,7 +36,7 @@ class CallKey(NamedTuple):
     tool: str
 
 
-class ToolCall:
+class CallUnderWay:
     """One tool call under way.
 
     Attributes:
@@ -77,11 +77,11 @@ class Calls:
     """The calls under way by key, and the keys that ended last."""
 
     def __init__(self) -> None:
-        self._open: dict[CallKey, list[ToolCall]] = {}
+        self._open: dict[CallKey, list[CallUnderWay]] = {}
         self._ended: dict[CallKey, None] = {}
         self._lock = threading.Lock()
 
-    def begin(self, call: ToolCall) -> None:
+    def begin(self, call: CallUnderWay) -> None:
         """A call is under way, or was refused; its end has not been told."""
         with self._lock:
             self._ended.pop(call.key, None)
@@ -89,12 +89,12 @@ class Calls:
             while len(self._open) > _MOST_OPEN:
                 del self._open[next(iter(self._open))]
 
-    def end(self, call: ToolCall) -> bool:
+    def end(self, call: CallUnderWay) -> bool:
         """End a call; False: somebody was sooner, and it is recorded already."""
         with self._lock:
             return self._end(call)
 
-    def end_of(self, key: CallKey) -> tuple[ToolCall | None, bool]:
+    def end_of(self, key: CallKey) -> tuple[CallUnderWay | None, bool]:
         """End a call of a key: this thread's own, else the oldest.
 
         Returns:
@@ -108,7 +108,7 @@ class Calls:
                 return call, self._end(call) and call.refusal is None
             return None, key not in self._ended
 
-    def _end(self, call: ToolCall) -> bool:
+    def _end(self, call: CallUnderWay) -> bool:
         waiting = self._open.get(call.key)
         if waiting and call in waiting:
             waiting.remove(call)

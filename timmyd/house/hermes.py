@@ -17,7 +17,7 @@ from functools import wraps
 from pathlib import Path
 from typing import Any
 
-from .calls import Caller, CallKey, ToolCall
+from .calls import Caller, CallKey, CallUnderWay
 from .kit import Kit
 from .model_request import figure, text
 from .seam import TOOL_EXECUTION, Seam, seams
@@ -39,7 +39,7 @@ _DESCRIPTION = "What timmy sees: open breakers, what was learned, the policy in 
 _TOOL_HOOKS = frozenset({"pre_tool_call", "post_tool_call"})
 _MARKS = frozenset({"blocked", "cancelled", "timeout"})
 
-_within: contextvars.ContextVar[ToolCall | None] = contextvars.ContextVar(
+_within: contextvars.ContextVar[CallUnderWay | None] = contextvars.ContextVar(
     "timmy_call", default=None
 )
 """The call that this context runs within; Hermes copies contexts to the threads of scripts."""
@@ -108,7 +108,7 @@ def _around(plugin: "HermesPlugin") -> Callable[..., Any]:
     enter, leave = _guarded(plugin.enter), _guarded(plugin.leave)
 
     def tool_execution(*, next_call: Any, args: Any = None, **given: Any) -> Any:
-        call: ToolCall | None = enter(args=args, **given) if callable(next_call) else None
+        call: CallUnderWay | None = enter(args=args, **given) if callable(next_call) else None
         if call is not None and call.refusal is not None:
             return json.dumps({"error": call.refusal}, ensure_ascii=False)
         try:
@@ -166,7 +166,7 @@ class HermesPlugin(SessionHooks):
 
     # ------------------------------------------------------------- tool calls
 
-    def enter(self, *, args: Any = None, **given: Any) -> ToolCall | None:
+    def enter(self, *, args: Any = None, **given: Any) -> CallUnderWay | None:
         """A call is about to run; None where it is not ours to follow, or is followed already."""
         key = _key(given)
         around = _within.get()
@@ -180,7 +180,7 @@ class HermesPlugin(SessionHooks):
         return call
 
     def leave(
-        self, call: ToolCall | None, *, result: Any = None, error: BaseException | None = None
+        self, call: CallUnderWay | None, *, result: Any = None, error: BaseException | None = None
     ) -> None:
         """The call came back: with a result, or with what Hermes lets pass to whoever asked."""
         if call is None:
@@ -217,7 +217,7 @@ class HermesPlugin(SessionHooks):
             result=result, status=text(status) or None, latency_ms=figure(duration_ms),
         )  # fmt: skip
 
-    def _begin(self, key: CallKey, args: Any, given: dict[str, Any]) -> ToolCall | None:
+    def _begin(self, key: CallKey, args: Any, given: dict[str, Any]) -> CallUnderWay | None:
         kit = self.kit()
         caller = self._caller(kit, given)
         if caller is None:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from . import KIT_VERSION
-from .calls import Caller, CallKey, Calls, ToolCall, judge_exception
+from .calls import Caller, CallKey, Calls, CallUnderWay, judge_exception
 from .judgement import Judged
 from .keys import is_name
 from .model_request import ModelRequest, Route
@@ -79,7 +79,7 @@ class Kit:
         if session_id and is_name(skill):
             self.sessions.state(session_id).skill = str(skill)
 
-    def begin(self, key: CallKey, caller: Caller, args: Any) -> ToolCall:
+    def begin(self, key: CallKey, caller: Caller, args: Any) -> CallUnderWay:
         """A call is about to run, unless its `refusal` stops it.
 
         A refused call is recorded here, because not every Hermes reports it afterwards.
@@ -94,7 +94,7 @@ class Kit:
             )
             if not caller.inner:
                 self.sessions.state(caller.session).task = decision.task
-        call = ToolCall(key, caller, args, decision)
+        call = CallUnderWay(key, caller, args, decision)
         self._calls.begin(call)
         if decision is not None and not decision.allowed:
             self._record(
@@ -104,7 +104,7 @@ class Kit:
         return call
 
     def end(
-        self, call: ToolCall, *, result: Any = None, error: BaseException | None = None
+        self, call: CallUnderWay, *, result: Any = None, error: BaseException | None = None
     ) -> None:
         """A call came back, with a result or an exception: record it, unless its end was told already."""
         elapsed_ms = round((time.perf_counter() - call.began_s) * 1000.0, 3)

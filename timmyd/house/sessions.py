@@ -5,7 +5,7 @@ import threading
 from collections.abc import Callable
 from typing import Any
 
-from .calls import Caller, ToolCall
+from .calls import Caller, CallUnderWay
 from .model_request import Route
 
 _MOST_KEPT = 4096
@@ -86,7 +86,7 @@ class Sessions:
         task_id: str,
         *,
         beside: bool = False,
-        within: ToolCall | None = None,
+        within: CallUnderWay | None = None,
         here: Callable[[], str] = str,
     ) -> Caller | None:
         """Whose call it is; None if nobody knows, and it is not recorded.

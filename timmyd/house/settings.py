@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from .keys import FALLBACK_HOUSE, is_house
+from .units import DAY_S
 
 SETTINGS_FILE = "settings.json"
 INSTALLED_FILE = "installed.json"
@@ -19,7 +20,6 @@ MODES = ("simple", "intelligent", "sovereign")
 DEFAULT_MODE = "intelligent"
 KEEP_DAYS = 14.0
 _LARGEST_BYTES = 65_536
-_DAY_S = 86_400.0
 _OLD = re.compile(r"0\.[01](\D|$)")
 _PROFILE = re.compile(r".*/profiles/([a-z0-9_-]{1,32})/?")
 
@@ -39,7 +39,7 @@ class KitSettings(NamedTuple):
     house: str
     mode: str = DEFAULT_MODE
     choose_model: bool = False
-    keep_s: float = KEEP_DAYS * _DAY_S
+    keep_s: float = KEEP_DAYS * DAY_S
     grace_until: float | None = None
 
 
@@ -66,7 +66,7 @@ def kit_settings(home: Path, folder: Path, environment: Mapping[str, str]) -> Ki
         house=str(house) if is_house(house) else house_of(home),
         mode=str(mode) if mode in MODES else DEFAULT_MODE,
         choose_model=choose in (True, "1", "true", "yes", "on"),
-        keep_s=(float(days) if sane and days is not None else KEEP_DAYS) * _DAY_S,
+        keep_s=(float(days) if sane and days is not None else KEEP_DAYS) * DAY_S,
         grace_until=grace_until(folder) if ours else None,
     )
 

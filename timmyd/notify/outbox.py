@@ -47,7 +47,7 @@ class Wish(msgspec.Struct, frozen=True, kw_only=True):
         return event.over or SEVERITIES.index(event.severity) >= SEVERITIES.index(self.least)
 
 
-class Notification(msgspec.Struct, kw_only=True):
+class OutboxEntry(msgspec.Struct, kw_only=True):
     """Events that go out together, and how the tries went.
 
     Attributes:
@@ -76,7 +76,7 @@ class Outbox(msgspec.Struct, kw_only=True):
     """
 
     seen: int | None = None
-    waiting: list[Notification] = []
+    waiting: list[OutboxEntry] = []
     troubles: dict[str, str] = {}
     lost: int = 0
 
@@ -119,11 +119,11 @@ class Outbox(msgspec.Struct, kw_only=True):
         due = now if wish.once else now + GATHER_S
         if wish.quiet is not None and event.severity != SEVERITIES[-1]:
             due = max(due, _after_quiet(wish.quiet, now, zone))
-        self.waiting.append(Notification(to=wish.name, events=[event], since=now, due=due))
+        self.waiting.append(OutboxEntry(to=wish.name, events=[event], since=now, due=due))
         while len(self.waiting) > MOST_WAITING:
             self.lost += len(self.waiting.pop(0).events)
 
-    def due(self, now: float) -> list[Notification]:
+    def due(self, now: float) -> list[OutboxEntry]:
         """What is to be sent now, oldest first; of a destination that failed only its first message."""
         found, blocked = [], set[str]()
         for message in self.waiting:
@@ -135,7 +135,7 @@ class Outbox(msgspec.Struct, kw_only=True):
                 blocked.add(message.to)
         return found
 
-    def sent(self, message: Notification, answer: str = "") -> None:
+    def sent(self, message: OutboxEntry, answer: str = "") -> None:
         """It is out: what was answered is kept for the end of its trouble."""
         self.waiting.remove(message)
         for event in message.events:
@@ -145,7 +145,7 @@ class Outbox(msgspec.Struct, kw_only=True):
             elif key in self.troubles:
                 self.troubles[key] = answer
 
-    def failed(self, message: Notification, now: float) -> bool:
+    def failed(self, message: OutboxEntry, now: float) -> bool:
         """It did not go out: try again after a growing wait, for a day.
 
         Returns:
@@ -159,7 +159,7 @@ class Outbox(msgspec.Struct, kw_only=True):
         self.lost += len(message.events)
         return True
 
-    def answer_to(self, message: Notification) -> str:
+    def answer_to(self, message: OutboxEntry) -> str:
         """What the destination answered when the trouble of a message began; empty where nothing."""
         return self.troubles.get(f"{message.to}\0{message.events[0].trouble}", "")
 

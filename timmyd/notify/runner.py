@@ -15,7 +15,7 @@ from timmyd.clock import Clock
 from timmyd.core.alerts import alert_of
 from timmyd.errors import StoreError
 from timmyd.notify.destinations import DeliveryError, Destination
-from timmyd.notify.outbox import Notification, Outbox, Wish
+from timmyd.notify.outbox import Outbox, OutboxEntry, Wish
 from timmyd.service.logs import EventLogger
 from timmyd.service.publish import RealDisk, publish
 from timmyd.store.events import EventReader
@@ -108,7 +108,7 @@ class Runner:
                 self.outbox.take([event], wishes, self._clock(), self._zone)
             self.outbox.seen = row.id
 
-    def _send(self, message: Notification) -> bool:
+    def _send(self, message: OutboxEntry) -> bool:
         _, destination = self._destinations[message.to]
         before = self.outbox.answer_to(message)
         try:

@@ -8,12 +8,12 @@ from datetime import UTC, datetime
 from html import escape
 
 from timmyd.core.model import AdaptationEvent
+from timmyd.house.units import DAY_S
 from timmyd.report import words
 from timmyd.report.data import CalibrationBin
 
 _GOOD = 0.8
 _POOR = 0.5
-_DAY_S = 86_400.0
 _MOST_TICKS = 7
 
 
@@ -103,7 +103,7 @@ def timeline(events: Iterable[AdaptationEvent], now: str | None) -> str:
         return ""
     times = [at for at, _, _ in placed]
     last = max(*times, words.unix(now) or 0.0)
-    first = min(*times, last - _DAY_S)
+    first = min(*times, last - DAY_S)
     lanes = sorted({key for _, key, _ in placed})
     width, left, right, row = 860, 240, 20, 30
     height = row * len(lanes) + 26
@@ -153,9 +153,9 @@ def kind_class(kind: str) -> str:
 
 def _days(first: float, last: float) -> list[float]:
     """Midnights (UTC) between two times, at most `_MOST_TICKS`, evenly spaced."""
-    days = int((last - first) // _DAY_S) + 1
-    step = _DAY_S * -(-days // _MOST_TICKS)
-    at = -(-first // _DAY_S) * _DAY_S
+    days = int((last - first) // DAY_S) + 1
+    step = DAY_S * -(-days // _MOST_TICKS)
+    at = -(-first // DAY_S) * DAY_S
     found: list[float] = []
     while at <= last:
         found.append(at)

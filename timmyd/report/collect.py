@@ -8,6 +8,7 @@ import msgspec
 
 from timmyd.core.model import iso
 from timmyd.engine import IntelligenceEngine
+from timmyd.house.units import DAY_S
 from timmyd.report.data import (
     IngestCounts,
     PredictionScores,
@@ -19,7 +20,6 @@ from timmyd.report.data import (
 )
 from timmyd.report.moving import SHOWN_DAYS, needs_attention, offset_of, trends
 from timmyd.report.rhythm import week
-from timmyd.store.database import DAY_S
 
 _RECENT = 20
 

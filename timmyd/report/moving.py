@@ -8,15 +8,15 @@ from zoneinfo import ZoneInfo
 
 from timmyd.core.model import iso
 from timmyd.engine import IntelligenceEngine
+from timmyd.house.units import DAY_S
 from timmyd.report.attention import attention
 from timmyd.report.attention_types import Attention, AttentionInput
-from timmyd.report.rhythm import HOUR_S, HOURS, Day, days
+from timmyd.report.rhythm import HOURS, Day, days
 from timmyd.store.trends import DayCount, HourCount
 
 SHOWN_DAYS = 28
 """How far back trends reach."""
 
-_DAY_S = HOUR_S * HOURS
 _MOST_TOOLS = 80
 _MOST_MODELS = 20
 
@@ -40,7 +40,7 @@ def needs_attention(
     now = engine.clock()
     database = engine.database
     if rows is None:
-        rows = database.by_hour(now - SHOWN_DAYS * _DAY_S)
+        rows = database.by_hour(now - SHOWN_DAYS * DAY_S)
     if document is None:
         document = engine.policy_document(revision=engine.revision, now=now)
     return attention(
@@ -75,7 +75,7 @@ def trends(
     rows: Sequence[HourCount], models: Iterable[DayCount], *, now: float
 ) -> dict[str, Sequence[Day]]:
     """Success by the day over `SHOWN_DAYS`: of every house, of the busiest tools and models."""
-    last = int(now // _DAY_S)
+    last = int(now // DAY_S)
     span = {"first": last - SHOWN_DAYS + 1, "last": last}
     by_house: dict[str, list[HourCount]] = {}
     by_tool: dict[str, list[HourCount]] = {}

@@ -7,11 +7,11 @@ from typing import Final
 import msgspec
 
 from timmyd.core.detect import wilson_interval
+from timmyd.house.units import HOUR_S
 from timmyd.store.trends import HourCount
 
 HOURS: Final = 24
 WEEKDAYS: Final = 7
-HOUR_S: Final = 3_600.0
 _MONDAY_FIRST: Final = 3
 """1 January 1970 was a Thursday."""
 

@@ -4,11 +4,12 @@ import math
 import unicodedata
 from datetime import UTC, datetime
 
+from timmyd.house.units import DAY_S
+
 UNKNOWN = "\N{EN DASH}"
 _LONGEST = 48
 _MS_IN_S = 1000.0
 _S_IN_M = 60.0
-_DAY_S = 86_400.0
 _TEN = 10.0
 
 
@@ -119,7 +120,7 @@ def ago(text: str | None, now: str | None) -> str:
     seconds = at - then
     if seconds < 0:
         return moment(text)
-    for size, unit in ((_DAY_S, "day"), (3600.0, "hour"), (_S_IN_M, "minute")):
+    for size, unit in ((DAY_S, "day"), (3600.0, "hour"), (_S_IN_M, "minute")):
         if seconds >= size:
             return plural(int(seconds // size), unit) + " ago"
     return "just now"

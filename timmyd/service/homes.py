@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 from timmyd.core.ownership import OwnedHouse
+from timmyd.house.keys import FALLBACK_HOUSE
 from timmyd.service.files import Directory, open_home
 from timmyd.service.refusal import FileRefusedError, Reason
 from timmyd.sources import TELEMETRY_FOLDER
@@ -14,7 +15,6 @@ PROFILES: Final = "profiles"
 """The folder of a Hermes home in which every profile has a home of its own."""
 
 _SESSIONS: Final = "sessions"
-_ROOT_HOUSE: Final = "timmy"
 _HOUSE_MOST: Final = 32
 
 
@@ -29,7 +29,7 @@ class Place(NamedTuple):
     """
 
     root: Path
-    house: str = _ROOT_HOUSE
+    house: str = FALLBACK_HOUSE
     is_home: bool = True
     sources: frozenset[str] = frozenset({"telemetry", "state_db", "snapshot", "session"})
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from timmyd.house.recorder import SCHEMA
+from timmyd.sources import TELEMETRY_FOLDER
 
 _END_BYTES: Final = 262_144
 _LINE_BYTES: Final = 4096
@@ -32,7 +33,7 @@ class Written:
 
 def written(home: Path) -> Written:
     """Look at the telemetry of a home."""
-    folder, times = home / "sessions" / "timmy", dict[str, float]()
+    folder, times = home / "sessions" / TELEMETRY_FOLDER, dict[str, float]()
     with suppress(OSError), os.scandir(folder) as entries:
         for entry in entries:
             if entry.name.endswith(".jsonl"):

@@ -17,6 +17,7 @@ from timmyd.errors import StoreError
 from timmyd.house.keys import FALLBACK_HOUSE
 from timmyd.house.outcome import OUTCOMES
 from timmyd.house.shape import shape as shape_of, signature as signature_of
+from timmyd.house.units import DAY_S
 from timmyd.store import queries, trends, upkeep
 from timmyd.store.batch import (
     SHARED,
@@ -30,7 +31,6 @@ from timmyd.store.batch import (
 from timmyd.store.connection import MEMORY, connect, connect_read_only, guarded
 from timmyd.store.owners import Owners
 
-DAY_S = 86_400.0
 _TASKS = TaskTable.default()
 
 

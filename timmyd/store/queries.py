@@ -8,7 +8,8 @@ from typing import Any, NamedTuple
 from timmyd.core.detect import wilson_interval
 from timmyd.core.model import AdaptationEvent, Execution, iso
 from timmyd.house.outcome import OUTCOMES
-from timmyd.store.rollups import BINS, HOUR_COLUMNS, HOUR_S
+from timmyd.house.units import HOUR_S
+from timmyd.store.rollups import BINS, HOUR_COLUMNS
 from timmyd.store.rows import EXECUTION_COLUMNS, EXECUTION_TABLES, FileRow, to_execution
 
 _SUMS = ", ".join(f"coalesce(sum(h.{column}), 0)" for column in HOUR_COLUMNS)

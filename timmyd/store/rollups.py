@@ -5,8 +5,8 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from timmyd.house.outcome import OUTCOMES, RATED
+from timmyd.house.units import HOUR_S
 
-HOUR_S = 3600.0
 BINS = 40
 _FIRST_MS = 1.0
 _PER_DECADE = 8

@@ -3,7 +3,7 @@
 import sqlite3
 from typing import NamedTuple
 
-from timmyd.store.rollups import HOUR_S
+from timmyd.house.units import HOUR_S
 
 
 class HourCount(NamedTuple):

@@ -2,9 +2,9 @@
 
 import sqlite3
 
-from timmyd.store.rollups import HOUR_COLUMNS, HOUR_S
+from timmyd.house.units import DAY_S, HOUR_S
+from timmyd.store.rollups import HOUR_COLUMNS
 
-DAY_S = 86_400.0
 SLICE_ROWS = 2_000
 PATTERN_CAP = 500_000
 _RARE_CALLS = 3

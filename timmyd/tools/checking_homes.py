@@ -12,6 +12,7 @@ import msgspec
 from timmyd.errors import SessionError
 from timmyd.house import KIT_VERSION
 from timmyd.house.recorder import SCHEMA
+from timmyd.house.units import DAY_S
 from timmyd.service import kit_status
 from timmyd.service.files import Entry
 from timmyd.service.hermes_version import numbers
@@ -35,7 +36,6 @@ CANNOT_SHOW: Final = {
 _INSTALL: Final = "timmyd hermes install --home"
 _CLAIMS_MOST: Final = 50
 _HEADER_BYTES: Final = 4096
-_DAY_S: Final = 86_400.0
 
 
 class _Claim(msgspec.Struct):
@@ -200,7 +200,7 @@ def _check_files(
 
 
 def _alive(source: str, place: Path, at: float, now: float) -> Finding:
-    days = (now - at) / _DAY_S
+    days = (now - at) / DAY_S
     cannot = f"it cannot show {CANNOT_SHOW[source]}"
     if now - at > ALIVE_S:
         words = f"{source} wrote nothing for {days:.0f} days; {cannot}"

@@ -8,6 +8,7 @@ from typing import Final, NamedTuple
 import msgspec
 
 from timmyd.errors import SessionError
+from timmyd.house.keys import FALLBACK_HOUSE
 from timmyd.service.homes import house_of_profile
 from timmyd.service.plain import open_plain
 from timmyd.service.state_db_file import FILE_NAME
@@ -16,7 +17,6 @@ from timmyd.sources import export
 SESSIONS: Final = "sessions"
 
 _SQLITE: Final = b"SQLite format 3\0"
-_HOUSE: Final = "timmy"
 
 
 class ImportProgress(NamedTuple):
@@ -138,5 +138,5 @@ def _house_of(path: Path) -> str:
     """CONTRACT §1: the house of the profile that a path lies in."""
     for folder, parent in zip(path.parts[1:], path.parts, strict=False):
         if parent == "profiles":
-            return house_of_profile(folder) or _HOUSE
-    return _HOUSE
+            return house_of_profile(folder) or FALLBACK_HOUSE
+    return FALLBACK_HOUSE

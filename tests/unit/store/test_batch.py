@@ -9,9 +9,10 @@ from hypothesis import given, strategies as st
 
 from timmyd.core.model import SOURCE_NAMES, Execution
 from timmyd.house.outcome import OUTCOMES, RATED
+from timmyd.house.units import HOUR_S
 from timmyd.store.batch import NO_LINEAGE, Batch, FileRow, Request, signature_key
 from timmyd.store.database import PatternDatabase
-from timmyd.store.rollups import HOUR_S, latency_bin
+from timmyd.store.rollups import latency_bin
 
 NOW = 1_795_381_822.0
 

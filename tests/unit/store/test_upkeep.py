@@ -6,9 +6,10 @@ from typing import Any
 
 import pytest
 
+from timmyd.house.units import DAY_S
 from timmyd.store import upkeep
 from timmyd.store.connection import MEMORY, connect
-from timmyd.store.upkeep import DAY_S, SLICE_ROWS, prune_slice
+from timmyd.store.upkeep import SLICE_ROWS, prune_slice
 
 NOW = 20_000 * DAY_S
 KEPT = {"executions_s": 90 * DAY_S, "patterns_s": 30 * DAY_S, "hours_s": 35 * DAY_S, "days_s": 400 * DAY_S}  # fmt: skip

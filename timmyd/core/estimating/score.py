@@ -11,6 +11,8 @@ from dataclasses import dataclass
 
 import msgspec
 
+from timmyd.house.units import DAY_S
+
 HALF_LIFE = 5000.0
 """Executions after which a score counts half."""
 ENOUGH = 30
@@ -22,7 +24,7 @@ _BETS = (0.1, 0.25, 0.5, 0.75, 0.95)
 _EVIDENCE_MOST = 1e12
 _Z_95 = 1.96
 _BLOCK, _BLOCKS_LEAST, _BLOCKS_MOST = 20.0, 5.0, 2_000
-_DAY_S, _DAYS, _DAYS_KEPT = 86_400.0, 7, 40
+_DAYS, _DAYS_KEPT = 7, 40
 _COVERED_KEEP = 0.5 ** (1.0 / 500.0)
 
 
@@ -142,15 +144,15 @@ class Prequential:
 
     def accuracy(self, now: float) -> float | None:
         """Mean of 1 - |predicted - outcome| over the last seven days, the original's; None: none."""
-        day = int(now // _DAY_S)
+        day = int(now // DAY_S)
         found = [sums for told, sums in self._s.days.items() if day - _DAYS < told <= day]
         calls = sum(n for _, n in found)
         return sum(total for total, _ in found) / calls if calls else None
 
     def note_day(self, predicted: float, at: float, *, ok: bool) -> None:
         """Count a prediction, of a call that started at `at`, towards `accuracy`."""
-        total, n = self._s.days.get(int(at // _DAY_S), (0.0, 0))
-        self._s.days[int(at // _DAY_S)] = (total + 1.0 - abs(_rate(predicted) - ok), n + 1)
+        total, n = self._s.days.get(int(at // DAY_S), (0.0, 0))
+        self._s.days[int(at // DAY_S)] = (total + 1.0 - abs(_rate(predicted) - ok), n + 1)
         while len(self._s.days) > _DAYS_KEPT:
             del self._s.days[min(self._s.days)]
 

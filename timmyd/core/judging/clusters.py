@@ -6,8 +6,7 @@ from typing import Final
 import msgspec
 
 from timmyd.core.detect import clamp
-
-DAY_S: Final = 86_400.0
+from timmyd.house.units import DAY_S
 
 
 class Cluster(msgspec.Struct, array_like=True, gc=False):

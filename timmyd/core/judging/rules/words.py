@@ -7,9 +7,8 @@ from timmyd.core.judging.paired import PairedTest
 from timmyd.core.judging.rules.base import RuleSpec
 from timmyd.core.judging.rules.watch import Watch
 from timmyd.core.judging.trials import GUARD_HARM, KEEP, Trial
+from timmyd.house.units import DAY_S, HOUR_S
 
-_HOUR_S: Final = 3600.0
-_DAY_S: Final = 86_400.0
 _MINUTE_S: Final = 60.0
 
 Figures = dict[str, float | int | str | None]
@@ -17,10 +16,10 @@ Figures = dict[str, float | int | str | None]
 
 def span(seconds: float) -> str:
     """A length of time for people."""
-    if seconds >= 2 * _DAY_S:
-        return f"{seconds / _DAY_S:.1f} d"
-    if seconds >= 2 * _HOUR_S:
-        return f"{seconds / _HOUR_S:.1f} h"
+    if seconds >= 2 * DAY_S:
+        return f"{seconds / DAY_S:.1f} d"
+    if seconds >= 2 * HOUR_S:
+        return f"{seconds / HOUR_S:.1f} h"
     return f"{seconds / _MINUTE_S:.0f} min"
 
 
