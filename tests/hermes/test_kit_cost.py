@@ -20,7 +20,8 @@ CALLS = 60
 ATTEMPTS = 3
 LARGEST_SHARE = 0.02
 LARGEST_CALL_MS = 0.5
-"""What half of the calls may cost at most, around the tool itself."""
+"""What half of the calls may cost at most, around the tool itself; on a busy machine, where all takes longer,
+`LARGEST_SHARE` of what half of the agent's own take at least."""
 AROUND = ("enter", "leave", "mark")
 GUIDE_START_MS = 30.0
 
@@ -112,7 +113,8 @@ def test_a_call_and_a_start_cost_at_most_two_hundredths_of_the_agents_own(
         )
         tables.append(table)
         sys.stdout.write(f"\n{table}\n")
-        cheap = call_ms <= LARGEST_CALL_MS and kit_p99 <= LARGEST_SHARE * own_p99
+        most_ms = max(LARGEST_CALL_MS, LARGEST_SHARE * 1e3 * statistics.median(own_s))
+        cheap = call_ms <= most_ms and kit_p99 <= LARGEST_SHARE * own_p99
         if cheap and kit_start_s <= LARGEST_SHARE * own_start_s:
             return
     pytest.fail("\n".join(tables))
