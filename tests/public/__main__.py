@@ -1,11 +1,16 @@
 """What was learned from data that nobody here made: `python -m tests.public DIR [TABLE]`."""
 
 import sys
+from collections.abc import Callable, Iterable
 from pathlib import Path
+from typing import Any
 
-from tests.public import prediction_table
+from tests.public import choice_table, prediction_table
 
-TABLES = {"prediction": prediction_table.rows}
+TABLES: dict[str, Callable[[Path], Iterable[Any]]] = {
+    "choice": choice_table.rows,
+    "prediction": prediction_table.rows,
+}
 
 
 def main(arguments: list[str]) -> int:

@@ -5,11 +5,11 @@ from concurrent.futures import ProcessPoolExecutor
 from statistics import fmean, median, stdev
 from typing import Final, NamedTuple, Protocol
 
+from tests.choosing import Chooser
 from tests.worlds import breaker_world
 from tests.worlds.breaker_rival import ReferenceBreaker
 from tests.worlds.breaker_world import BreakerWorld
 from tests.worlds.choice_world import ChoiceWorld
-from timmyd.core.estimating.choose import Leader
 from timmyd.house.breaker import CLOSED, OPEN, Breaker
 
 Row = tuple[str, str, str, str, str, str]
@@ -38,7 +38,7 @@ class Chosen(NamedTuple):
     flips: int
 
 
-def drive(world: ChoiceWorld, leader: Leader) -> Chosen:
+def drive(world: ChoiceWorld, leader: Chooser) -> Chosen:
     """Publish each tick; recovered: over 100 ticks the best has more than 60 % of the weight."""
     changed = [at for at, _ in world.changes]
     recovered: dict[int, float] = {}
@@ -47,7 +47,6 @@ def drive(world: ChoiceWorld, leader: Leader) -> Chosen:
     while not world.done():
         leader.settle()
         choice = leader.decide()
-        assert choice is not None
         flips += last not in ("", choice.leader)
         last, tick = choice.leader, world.t
         batch = world.step({"model": {world.task: choice.weights}})
@@ -76,7 +75,7 @@ def choice_run(job: tuple[str, int]) -> Chosen:
         world = ChoiceWorld(seed, equal, n_ticks=10_000, ignore=dict.fromkeys("abcd", 1.0))
     else:
         world = ChoiceWorld.preset(name, seed)
-    return drive(world, Leader(world.names))
+    return drive(world, Chooser(world.names))
 
 
 class Broken(NamedTuple):

@@ -13,7 +13,7 @@ import msgspec
 
 from timmyd.config.kinds import Duration, Flag, Number, Size, Whole
 from timmyd.config.notifications import Notification
-from timmyd.config.texts import Location, Text, Word, Words
+from timmyd.config.texts import Groups, Location, Text, Word, Words
 from timmyd.core.judging.rules import DEFAULT_RULES
 from timmyd.core.judging.rules.base import PolicySpec, RuleSpec
 from timmyd.core.judging.rules.signals import GUARDS, SIGNALS
@@ -134,14 +134,25 @@ class Choice(msgspec.Struct, frozen=True, kw_only=True):
     """How the best model of a task type and the best house of a tool are chosen."""
 
     exploration: Annotated[
-        float, Number("share of calls that goes to the others, to keep learning", 0.0, 0.5)
+        float, Number("share of calls that goes to the others at least, to keep learning", 0.0, 0.5)
     ] = 0.02
     minimum: Annotated[
         int,
-        Whole(
-            "with fewer rated calls of a task type or a tool nothing is chosen for it", 1, 1_000_000
-        ),
+        Whole("with fewer rated calls of models, or of a tool, nothing is chosen", 1, 1_000_000),
     ] = 20
+    models: Annotated[
+        tuple[str, ...],
+        Words("models that may be chosen before any call used them", "a list of names of models"),
+    ] = ()
+
+
+class Trust(msgspec.Struct, frozen=True, kw_only=True):
+    """Whose houses learn from each other freely; no other user alone can decide anything for them."""
+
+    together: Annotated[
+        tuple[tuple[str, ...], ...],
+        Groups("groups of users that learn from each other freely", "a list of lists of users"),
+    ] = ()
 
 
 class Breaker(msgspec.Struct, frozen=True, kw_only=True):
@@ -322,6 +333,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     retention: Retention = Retention()
     evidence: Evidence = Evidence()
     choice: Choice = Choice()
+    trust: Trust = Trust()
     breaker: Breaker = Breaker()
     policies: Mapping[str, PolicySpec] = msgspec.field(default_factory=lambda: _POLICIES)
     rules: tuple[RuleSpec, ...] = DEFAULT_RULES

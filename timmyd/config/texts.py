@@ -148,3 +148,33 @@ class Words(msgspec.Struct, frozen=True):
             items = {"enum": list(self.choices)}
         many = {"type": "array", "items": items, "uniqueItems": True, "minItems": self.least}
         return {"anyOf": [items, many]} if self.single else many
+
+
+class Groups(msgspec.Struct, frozen=True):
+    """A list of lists of different words, each with at least two."""
+
+    meaning: str
+    expected: str
+
+    @property
+    def _words(self) -> Words:
+        return Words(self.meaning, self.expected, pattern=r"[^\s].{0,63}", least=2)
+
+    @property
+    def allowed(self) -> str:
+        """Nothing that could be listed."""
+        return ""
+
+    def read(self, value: object) -> tuple[tuple[str, ...], ...]:
+        """The groups in their order."""
+        if not isinstance(value, list):
+            raise Unexpected(self.expected)
+        return tuple(self._words.read(group) for group in value)
+
+    def write(self, value: Sequence[Sequence[str]]) -> str:
+        """A TOML array of arrays."""
+        return "[" + ", ".join(self._words.write(group) for group in value) + "]"
+
+    def schema(self) -> dict[str, Any]:
+        """An array of arrays of different strings."""
+        return {"type": "array", "items": self._words.schema()}

@@ -161,11 +161,18 @@ def _routes(data: _Table) -> Iterator[_Part]:
         yield _Part(item["house"], item["samples"], data["routes"], tool)
 
 
+def _own(data: _Table) -> Iterator[_Part]:
+    for house, kinds in data.get("own", {}).items():
+        for entries in kinds.values():
+            for name, item in entries.items():
+                yield _Part(house, item["samples"], entries, name)
+
+
 _KINDS: Final = (
     _remedies, _arguments, _shapes, _retries, _notices, _predictions, _closed_breakers,
-    _routes, _breakers,
+    _own, _routes, _breakers,
 )  # fmt: skip
-"""What goes, in this order. The last two are beyond CONTRACT §3, so that one owner's never stop all publishing."""
+"""What goes, in this order. The last three are beyond CONTRACT §3, so that one owner's never stop all publishing."""
 
 
 def _text(value: object) -> bytes:

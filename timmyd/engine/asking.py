@@ -78,14 +78,22 @@ class Answers:
         found = self.predict(tool, house, params, model=model, at=at)
         return found["success"], found["reasoning"]
 
-    def explain_route(self, tool: str, params: Mapping[str, Any] | None = None) -> dict[str, Any]:
-        """Which house should call a tool: house, confidence (None if unknown), samples, reasoning."""
+    def explain_route(
+        self, tool: str, params: Mapping[str, Any] | None = None, *, house: str | None = None
+    ) -> dict[str, Any]:
+        """Which house should call a tool: house, confidence (None if unknown), samples, reasoning.
+
+        Args:
+            tool: The tool.
+            params: Of the call.
+            house: Whose question it is, where there are several owners (law 8).
+        """
         learner = self.learner
-        leader = learner.choices.routes.get(tool)
+        unit = learner.choices.unit_of(house)
         broken = learner.broken().get(tool, frozenset())
-        choice = None if leader is None else learner.choices.route(leader, broken)
-        if choice is None or not choice.evaluated:
-            n = 0 if choice is None else choice.total
+        choice = learner.choices.route(tool, unit, broken)
+        if choice is None:
+            n = learner.choices.calls(tool, unit)
             reasoning = (
                 f"not evaluated: {n} of {self.settings.choice.minimum} calls needed; the fallback"
             )
@@ -103,7 +111,8 @@ class Answers:
             "confidence": confidence,
             "samples": choice.samples,
             "weights": choice.weights,
-            "reasoning": f"best of {len(choice.weights)} houses over {choice.samples} calls{shut}",
+            "best": choice.best,
+            "reasoning": f"best of {len(choice.best)} houses over {choice.samples} calls{shut}",
         }
 
     def get_optimal_house(
@@ -113,16 +122,28 @@ class Answers:
         found = self.explain_route(tool, params)
         return found["house"], found["confidence"]
 
-    def explain_model(self, task_type: str) -> dict[str, Any]:
-        """Which model should do a type of task: model (None if unknown), success, samples, reasoning."""
-        leader = self.learner.choices.models.get(task_type)
-        choice = None if leader is None else self.learner.choices.model(leader)
-        if choice is None or not choice.evaluated:
-            n = 0 if choice is None else choice.total
+    def explain_model(self, task_type: str, *, house: str | None = None) -> dict[str, Any]:
+        """Which model should do a type of task: model (None if unknown), success, samples, reasoning.
+
+        Args:
+            task_type: The type.
+            house: Whose question it is, where there are several owners (law 8).
+        """
+        choices = self.learner.choices
+        unit = choices.unit_of(house)
+        choice = choices.model(task_type, unit)
+        if choice is None:
+            n = choices.calls(task_type, unit)
             reasoning = f"not evaluated: {n} of {self.settings.choice.minimum} calls needed"
+            if len(choices.units()) > 1 and house is None:
+                reasoning = "owners differ, each has its own: say whose house"
             return {"model": None, "success": None, "samples": n, "reasoning": reasoning}
-        reasoning = f"best of {len(choice.weights)} models over {choice.samples} calls"
-        if choice.confounded:
+        chance = choice.best[choice.leader]
+        reasoning = (
+            f"best of {len(choice.best)} models with a chance of {chance:.0%},"
+            f" over {choice.samples} calls"
+        )
+        if choice.apart:
             reasoning += "; models fare otherwise where they were chosen freely"
         return {
             "model": choice.leader,
@@ -130,6 +151,7 @@ class Answers:
             "low": choice.low,
             "samples": choice.samples,
             "weights": choice.weights,
+            "best": choice.best,
             "reasoning": reasoning,
         }
 
@@ -168,7 +190,7 @@ class Answers:
                 "opened": breaker.opened,
                 "blocks": _why_closed(breaker.state, evidence.value, self.settings.breaker.open_at),
             }
-        if key in self.learner.choices.routes:
+        if any(key in self.learner.choices.tools(unit) for unit in self.learner.choices.units()):
             return {"key": key, **self.explain_route(key)}
         raise KeyError(key)
 

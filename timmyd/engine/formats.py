@@ -12,7 +12,7 @@ FORMATS: Final[Mapping[str, int]] = {
     "breakers": 1,
     "fallbacks": 1,
     "estimates": 2,
-    "choices": 1,
+    "choices": 2,
 }
 """The form of each part that this version writes.
 

@@ -202,6 +202,7 @@ class IntelligenceEngine(Answers):
             What changed. `behind` tells whether evidence is left for another tick.
         """
         now = self.clock()
+        self.learner.choices.know({h.name: h.owner for h in self.database.owners.all().values()})
         events, orders = self._carry_out_orders(now)
         last = self.database.last_execution_id()
         upto = min(last, self._mark + EVIDENCE_SLICE)
@@ -352,8 +353,9 @@ class IntelligenceEngine(Answers):
             mode=settings.publish.mode,
             policies=values,
             owner_of=lambda house: owners.get(house, house),
-            models=learner.choices.published_models(),
-            routes=learner.routes(),
+            models=learner.bound().models,
+            routes=learner.bound().routes,
+            **({"own": learner.bound().own} if learner.bound().own else {}),
             breaker_rule={
                 "open_at": settings.breaker.open_at,
                 "wait_s": settings.breaker.wait_s,

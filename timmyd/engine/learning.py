@@ -6,7 +6,7 @@ No file, no clock, no SQL: the engine feeds it and keeps its bytes.
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import msgspec
 
@@ -14,6 +14,7 @@ from timmyd.config import Settings
 from timmyd.core.judging.fallbacks import KEY as FALLBACK_KEY
 from timmyd.core.judging.rules.base import Observation
 from timmyd.core.model import AdaptationEvent, Execution, iso
+from timmyd.engine.bound import Bound, bound
 from timmyd.engine.choices import Choices
 from timmyd.engine.events import event_of
 from timmyd.engine.formats import FATES, FORMATS, Settled, dump_formats, settled
@@ -90,12 +91,13 @@ class Learner:
                 exploration=settings.choice.exploration,
                 minimum=settings.choice.minimum,
                 houses=[house.name for house in settings.houses],
-                models=settings.prices,
+                models=[*settings.prices, *settings.choice.models],
+                together=settings.trust.together,
             ),
             {} if "choices" in older else saved,
         )
         self._fallbacks = load_fallbacks({} if "fallbacks" in older else saved)
-        self._routes: dict[str, dict[str, Any]] | None = None
+        self._bound: Bound | None = None
         self._states = _states(self.breakers)
         self._day = int(saved.get("learner_day", b"0"))
 
@@ -124,7 +126,7 @@ class Learner:
         self, executions: Iterable[Execution], turns: Iterable[TurnRow], *, now: float
     ) -> None:
         """Take executions and ends of turns in, in event order."""
-        self._routes = None
+        self._bound = None
         ordered = sorted(executions, key=lambda execution: (execution.at, execution.id))
         rebuild = self.rebuild
         self.predictions.learn(
@@ -162,7 +164,7 @@ class Learner:
         if "choices" in self.rebuild.parts:
             self.choices.learn(rated)
         self.rebuild = Rebuild() if done else Rebuild(self.rebuild.parts, upto)
-        self._routes = None
+        self._bound = None
 
     def _count(self, execution: Execution) -> None:
         """Towards the breaker of its tool and of its model, which answers for calls that are none."""
@@ -196,7 +198,7 @@ class Learner:
             self.breakers.prune(now - _BREAKERS_KEPT_S)
         events = [event_of(change) for change in self.judgement.tick(now)]
         events.extend(self._breaker_events(now))
-        self._routes = None
+        self._bound = None
         self._note_fallbacks(now)
         self.predictions.note(now=now, life_s=None)
         return events
@@ -215,7 +217,7 @@ class Learner:
         trial = trials.get(FALLBACK_KEY)
         self._fallbacks.note(
             now,
-            self.routes(),
+            self.bound().routes,
             self.predictions.published(now),
             values=(value,) if trial is None else (trial.old, trial.new),
             trial_at=None if trial is None else trial.started_at,
@@ -269,11 +271,11 @@ class Learner:
         """How many breakers are not closed."""
         return sum(breaker.state != CLOSED for _, breaker in self.breakers)
 
-    def routes(self) -> dict[str, dict[str, Any]]:
-        """The best house of each tool, as it is published; settled with each tick."""
-        if self._routes is None:
-            self._routes = self.choices.published_routes(self.broken())
-        return self._routes
+    def bound(self) -> Bound:
+        """Which choices bind which house, as they are published; settled with each tick."""
+        if self._bound is None:
+            self._bound = bound(self.choices, self.broken())
+        return self._bound
 
     def broken(self) -> dict[str, frozenset[str]]:
         """For each tool the houses in which its breaker is open; none where it only observes.

@@ -87,11 +87,30 @@ def choices(
             refuse("shape", f"$.{place}: a name is not fit to be shown")
         checks = {what: choice, rate: _rate, "low": _rate, "samples": _count}
         _require(item, f"$.{place}[…]", checks, optional=("low",))
-        weights = item.get("weights", {})
-        if not isinstance(weights, Mapping) or not all(
-            choice(arm) and _rate(weight) for arm, weight in weights.items()
-        ):
-            refuse("shape", f"$.{place}[…].weights: expected shares by name")
+        for part in ("weights", "best"):
+            shares = item.get(part, {})
+            if not isinstance(shares, Mapping) or not all(
+                choice(arm) and _rate(share) for arm, share in shares.items()
+            ):
+                refuse("shape", f"$.{place}[…].{part}: expected shares by name")
+    return table
+
+
+def own_choices(table: Mapping[str, Any]) -> Mapping[str, Mapping[str, Mapping[str, Any]]]:
+    """Check `own`: by house the `models` and `routes` that bind it in place of the general ones."""
+    for house, kinds in table.items():
+        if not is_house(house) or not isinstance(kinds, Mapping):
+            refuse("shape", "$.own: expected an object a house")
+        for kind in ("models", "routes"):
+            if not isinstance(kinds.get(kind, {}), Mapping):
+                refuse("shape", f"$.own.{house}.{kind}: expected an object")
+        choices(
+            kinds.get("models", {}), "own[…].models", what="model", rate="success", choice=is_name
+        )
+        choices(
+            kinds.get("routes", {}), "own[…].routes", what="house", rate="confidence",
+            choice=is_house,
+        )  # fmt: skip
     return table
 
 

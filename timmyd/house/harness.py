@@ -22,6 +22,7 @@ from .probes import PROBES
 from .reader import Policies
 from .recorder import Recorder
 from .shape import signature
+from .surroundings import house_folder
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -38,15 +39,13 @@ class Harness:
 
     Args:
         house: Whose calls these are.
-        mode: See `Mode`.
-        session: Names the conversation or job; made up if None.
+        mode: See `Mode`; `session`: names the conversation or job, made up if None.
         model: The model that asks for the calls, if there is one; may be set again at any time.
         directory: A directory that the daemon watches for this house; telemetry goes to its
             subfolder `timmy`. None: `$XDG_STATE_HOME/timmyd/houses/<house>`.
-        policies: Where the policy comes from; None finds it.
-        concurrency: How many calls may run at once.
-        clock: Unix seconds; `monotonic`: seconds of a clock that never jumps.
-        sleep: How a synchronous call waits before it is tried again; `draw`: uniform in [0, 1).
+        policies: Where the policy comes from; `concurrency`: how many calls may run at once.
+        clock: Unix seconds; `monotonic`: seconds of a clock that never jumps; `sleep`: how a
+            synchronous call waits before it is tried again; `draw`: uniform in [0, 1).
     """
 
     def __init__(
@@ -69,7 +68,7 @@ class Harness:
         self.session = session or f"{os.getpid():x}-{os.urandom(6).hex()}"
         self.model = model
         self.policies = policies or Policies(own_only=self.mode is Mode.SOVEREIGN, house=self.house)
-        folder = _state_folder(self.house) if directory is None else Path(directory)
+        folder = house_folder(self.house) if directory is None else Path(directory)
         self.recorder = Recorder(folder / "timmy", house=self.house, kit=KIT_VERSION, clock=clock)
         self.recorder.about(self.session, platform="harness")
         self.policies.claim_probes_in(folder / "timmy" / PROBES)
@@ -84,6 +83,7 @@ class Harness:
             asyncio.AbstractEventLoop, tuple[asyncio.Semaphore, asyncio.Lock]
         ] = WeakKeyDictionary()
         self._turn: contextvars.ContextVar[str] = contextvars.ContextVar("turn", default="0")
+        self._drawn: dict[str, str | None] = {}
         self._count = 0
         self._lock = threading.Lock()
 
@@ -105,8 +105,10 @@ class Harness:
 
     def choose_model(self, task_type: str, default: str) -> str:
         """The model for a task type: the published one where it is sure enough, else `default`."""
-        simple = self.mode is Mode.SIMPLE
-        return (None if simple else self._obedience.draw_model(task_type, self._draw())) or default
+        if self.mode is not Mode.SIMPLE:
+            drawn = self._obedience.draw_model(task_type, self._draw(), own=default)
+            self._drawn[task_type] = drawn
+        return self._drawn.get(task_type) or default
 
     def choose_house(self, tool: str) -> tuple[House, bool]:
         """The house for a tool, and whether to go there by itself (True) or only suggest it."""
@@ -269,7 +271,11 @@ class Harness:
             error_type=error_type,
             latency_ms=latency_ms,
             policy=None if document is None else document.revision,
-            followed=self._obedience.followed(tool, task, self.model) if obeys else None,
+            followed=self._obedience.followed(
+                tool, task, self.model, drawn=self.model == self._drawn.get(task, "")
+            )
+            if obeys
+            else None,
         )
         if obeys and decision.allowed:
             turn = self._turn.get()
@@ -292,9 +298,3 @@ class Harness:
         loop = asyncio.get_running_loop()
         new = (asyncio.Semaphore(self._concurrency), asyncio.Lock())
         return self._loops.setdefault(loop, new)
-
-
-def _state_folder(house: str) -> Path:
-    named = os.environ.get("XDG_STATE_HOME", "")
-    state = Path(named) if named.startswith("/") else Path.home() / ".local" / "state"
-    return state / "timmyd" / "houses" / house

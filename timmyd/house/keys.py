@@ -74,7 +74,8 @@ KEYS: Mapping[str, KeySpec] = MappingProxyType(
         "bezalel.parallel_test_threshold": HOUSE_KEYS["parallel_test_threshold"],
         "routing.min_confidence_for_auto_route": KeySpec(
             default=0.7, least=0.5, most=0.95, hard_least=0.05, hard_most=0.99, step=0.05,
-            meaning="a published model or route is applied by itself at or above it, else advice",
+            meaning="a route is applied by itself if its success is at or above it, a model if its"
+            " chance to be the best is; else they are advice",
             signal="followed_success", guards=("not_followed_success",),
         ),
         "routing.fallback_to_timmy_threshold": KeySpec(

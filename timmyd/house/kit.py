@@ -224,7 +224,10 @@ class Kit:
             return None
         state = self.sessions.state(session_id)
         if state.task not in state.chosen:
-            state.chosen[state.task] = self.obedience.draw_model(state.task, self._draw()) or ""
+            state.chosen[state.task] = (
+                self.obedience.draw_model(state.task, self._draw(), own=str(request.get("model")))
+                or ""
+            )
         model = state.chosen[state.task]
         state.drawn = model or None
         return model if model and model != request.get("model") else None

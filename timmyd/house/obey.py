@@ -6,6 +6,7 @@ from collections.abc import Callable, Container
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
+from .drawing import drawn_by
 from .keys import ROUTING
 from .reader import Policies
 from .shape import shape
@@ -136,9 +137,10 @@ class Obedience:
         if document is None:
             return None
         agreed: list[bool] = []
-        if tool in document.routes:
-            agreed.append(self.policies.get_optimal_house(tool)[0] == self.house)
-        choice = self.policies.choice(task)
+        if tool in document.bound("routes", self.house):
+            house, _ = self.policies.get_optimal_house(tool, asking=self.house)
+            agreed.append(house == self.house)
+        choice = self.policies.choice(task, self.house)
         if choice is not None:
             agreed.append(drawn or model == choice["model"])
         return all(agreed) if agreed else None
@@ -146,31 +148,37 @@ class Obedience:
     def model_for(self, task: str) -> tuple[str, bool] | None:
         """The published model of a task type, and whether to apply it by itself or only advise it.
 
-        It is applied at or above `routing.min_confidence_for_auto_route`, by the lower end of
-        its interval where there is one: that is what we are confident of.
+        It is applied where it is clearly the better one: where its chance to be the best is at or
+        above `routing.min_confidence_for_auto_route`, however often all of them fail.
         """
-        choice = self.policies.choice(task)
+        choice = self.policies.choice(task, self.house)
         if choice is None:
             return None
-        sure = choice["success"] if choice.get("low") is None else choice["low"]
-        return str(choice["model"]), self._is_sure(float(sure))
+        model = str(choice["model"])
+        best = choice.get("best") or choice.get("weights") or {model: 1.0}
+        return model, self._is_sure(float(best.get(model, 0.0)))
 
-    def draw_model(self, task: str, draw: float) -> str | None:
+    def draw_model(self, task: str, draw: float, *, own: str | None = None) -> str | None:
         """The model to use by itself, drawn by the published shares; None: leave the house's own.
 
-        A model whose breaker is open is left out, so that the others are drawn in its place.
+        A house whose own model is among those compared shares its calls out as published from the
+        start; another keeps to its own until one is clearly the better. A model whose breaker is
+        open is left out.
 
         Args:
             task: The task type.
             draw: Uniform in [0, 1).
+            own: The model that the house uses without being told.
         """
         found = self.model_for(task)
-        choice = self.policies.choice(task)
-        if found is None or choice is None or not found[1]:
+        choice = self.policies.choice(task, self.house)
+        if found is None or choice is None:
+            return None
+        if not found[1] and own not in choice.get("weights", {}):
             return None
         shares = dict(sorted(choice.get("weights", {}).items())) or {found[0]: 1.0}
         while shares:
-            model = _drawn(shares, draw)
+            model = drawn_by(shares, draw)
             if self.policies.allows(None, house=self.house, model=model).allowed:
                 return model
             del shares[model]
@@ -178,7 +186,7 @@ class Obedience:
 
     def house_for(self, tool: str) -> tuple[str, bool]:
         """The published house of a tool, and whether to apply it by itself or only advise it."""
-        house, confidence = self.policies.get_optimal_house(tool)
+        house, confidence = self.policies.get_optimal_house(tool, asking=self.house)
         return house, confidence is not None and self._is_sure(confidence)
 
     def advice(self) -> tuple[str, ...]:
@@ -274,8 +282,8 @@ class Obedience:
     def _better_houses(self) -> list[str]:
         document = self.policies.document
         lines: list[str] = []
-        for tool in () if document is None else sorted(document.routes):
-            house, confidence = self.policies.get_optimal_house(tool)
+        for tool in () if document is None else sorted(document.bound("routes", self.house)):
+            house, confidence = self.policies.get_optimal_house(tool, asking=self.house)
             own, _ = self.policies.predict_success(tool, self.house)
             if house == self.house or own is None or confidence is None:
                 continue
@@ -285,14 +293,3 @@ class Obedience:
                     f"in {own:.0%}: hand such work over where you can."
                 )
         return lines
-
-
-def _drawn(shares: dict[str, float], draw: float) -> str:
-    """The name that a uniform draw in [0, 1) falls on; the largest share for what is left over."""
-    total = sum(shares.values())
-    reached = 0.0
-    for name, share in shares.items():
-        reached += share / total if total > 0.0 else 0.0
-        if draw < reached:
-            return name
-    return max(shares, key=lambda name: shares[name])

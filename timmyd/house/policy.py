@@ -16,6 +16,7 @@ from .checks import (
     breaker,
     choices,
     names,
+    own_choices,
     predictions,
     refuse,
     rule,
@@ -98,7 +99,14 @@ class Policy(NamedTuple):
     predictions: Mapping[str, Mapping[str, Mapping[str, Any]]] = _NOTHING
     why: Mapping[str, Mapping[str, Any]] = _NOTHING
     names: Mapping[str, Mapping[str, str]] = _NOTHING
+    own: Mapping[str, Mapping[str, Mapping[str, Any]]] = _NOTHING
     digest: str = ""
+
+    def bound(self, kind: str, house: str | None) -> Mapping[str, Mapping[str, Any]]:
+        """The `models` or `routes` that bind a house: its own ones before the general ones."""
+        general = self.models if kind == "models" else self.routes
+        own = self.own.get(house or "", _NOTHING).get(kind)
+        return {**general, **own} if own else general
 
 
 def parse(
@@ -188,6 +196,7 @@ def _checked(data: Mapping[str, Any]) -> Policy:
         predictions=predictions(_object(data, "predictions")),
         why=why(_object(data, "why")),
         names=names(_object(data, "names")),
+        own=own_choices(_object(data, "own")),
         digest=data["digest"],
     )
 

@@ -144,13 +144,19 @@ class Policies:
         found = self._figures(tool, house, params, short)
         return None if found is None else float(found[0]["success"])
 
-    def get_optimal_house(self, tool: str) -> tuple[str, float | None]:
+    def get_optimal_house(
+        self, tool: str, *, asking: str | None = None
+    ) -> tuple[str, float | None]:
         """The house for a tool and how sure that is; timmy where nothing better is known.
 
         A tool whose best house is predicted below `routing.fallback_to_timmy_threshold` goes to timmy.
+
+        Args:
+            tool: The tool.
+            asking: The house that asks, which may be bound otherwise than all.
         """
         policy = self.document
-        route = None if policy is None else policy.routes.get(tool)
+        route = None if policy is None else policy.bound("routes", asking).get(tool)
         if route is None:
             return FALLBACK_HOUSE, None
         house, confidence = str(route["house"]), float(route["confidence"])
@@ -160,15 +166,15 @@ class Policies:
             return FALLBACK_HOUSE, self.predict_success(tool, FALLBACK_HOUSE)[0]
         return house, confidence
 
-    def get_best_model(self, task_type: str) -> str | None:
+    def get_best_model(self, task_type: str, *, asking: str | None = None) -> str | None:
         """The published model for a task type, None where none passed the minimum of evidence."""
-        choice = self.choice(task_type)
+        choice = self.choice(task_type, asking)
         return None if choice is None else str(choice["model"])
 
-    def choice(self, task_type: str) -> Mapping[str, Any] | None:
-        """The published entry behind `get_best_model`: model, success, low, samples, weights."""
+    def choice(self, task_type: str, asking: str | None = None) -> Mapping[str, Any] | None:
+        """The published entry behind `get_best_model`: model, success, low, samples, weights, best."""
         policy = self.document
-        return None if policy is None else policy.models.get(task_type)
+        return None if policy is None else policy.bound("models", asking).get(task_type)
 
     def allows(
         self, tool: str | None, *, house: str = FALLBACK_HOUSE, model: str | None = None

@@ -89,3 +89,10 @@ def is_local(base_url: str) -> bool:
         return ip_address(host).is_loopback
     except ValueError:
         return False
+
+
+def house_folder(house: str) -> Path:
+    """Where a house that is not Hermes keeps its telemetry."""
+    named = os.environ.get("XDG_STATE_HOME", "")
+    state = Path(named) if named.startswith("/") else Path.home() / ".local" / "state"
+    return state / "timmyd" / "houses" / house

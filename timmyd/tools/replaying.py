@@ -120,8 +120,8 @@ def replay(
     player.end(rest_s=settings.evidence.cluster_idle_s + QUIET_S)
     learner, done = player.learner, player.done
     done.policies = dict(sorted(learner.judgement.values().items()))
-    done.models = learner.choices.published_models()
-    done.routes = learner.choices.published_routes(learner.broken())
+    done.models = learner.bound().models
+    done.routes = learner.bound().routes
     done.breakers = [
         {
             "house": key.house,

@@ -44,9 +44,11 @@ def engine(path: Path) -> Iterator[IntelligenceEngine]:
 
 
 def call(n: int) -> dict[str, object]:
+    """House h0 and model m0 are the best ones, so that who leads does not depend on the ticks."""
+    bad = n % 7 == 0 or n % 11 < 2 * (n % 3) or (n % 2 and n % 13 < 2)
     return {
         "at": NOW + 1.5 * n, "tool": f"t{n % 4}", "house": f"h{n % 3}", "shape": f"s{n % 5}",
-        "model": f"m{n % 2}", "outcome": "error" if n % 7 == 0 else "ok", "session_id": str(n // 9),
+        "model": f"m{n % 2}", "outcome": "error" if bad else "ok", "session_id": str(n // 9),
     }  # fmt: skip
 
 
@@ -119,7 +121,7 @@ def test_a_rebuild_that_was_interrupted_goes_on_and_what_comes_meanwhile_counts_
     work_off(last)
 
     assert last.learner.predictions.learned == 1300
-    assert sum(last.learner.choices.model_calls.values()) == 1300
+    assert last.learner.choices.known == 1300
 
 
 def test_what_cannot_be_read_although_its_form_is_ours_is_rebuilt_too(

@@ -300,12 +300,61 @@ def test_tests_that_fail_side_by_side_run_one_at_a_time(
 
 
 def test_a_sure_choice_of_model_is_taken_and_an_unsure_one_is_not(bench: Bench) -> None:
-    choice = {"model": "better", "success": 0.9, "low": 0.8, "samples": 40}
-    bench.publish(models={"read": choice, "build": {**choice, "low": 0.6}})
+    shares = {"better": 0.9, "other": 0.1}
+    choice = {"model": "better", "success": 0.6, "low": 0.4, "samples": 40, "weights": shares}
+    doubtful = {"better": 0.6, "other": 0.4}
+    bench.publish(
+        models={
+            "read": {**choice, "best": {"better": 0.8, "other": 0.2}},
+            "build": {**choice, "best": doubtful, "weights": doubtful},
+        }
+    )
+    bench.draw = 0.5
 
     assert bench.harness.choose_model("read", "mine") == "better"
     assert bench.harness.choose_model("build", "mine") == "mine"
     assert bench.harness.choose_model("test", "mine") == "mine"
+
+
+def test_a_house_whose_own_model_is_compared_shares_its_calls_out_from_the_start(
+    bench: Bench,
+) -> None:
+    shares = {"better": 0.6, "mine": 0.4}
+    bench.publish(
+        models={"read": {"model": "better", "success": 0.6, "samples": 40, "weights": shares}}
+    )
+    bench.draw = 0.5
+    assert bench.harness.choose_model("read", "mine") == "better"
+    assert bench.harness.choose_model("read", "another") == "another"
+    bench.draw = 0.7
+    assert bench.harness.choose_model("read", "mine") == "mine"
+
+
+def test_a_choice_of_its_own_binds_a_house_in_place_of_the_general_one(bench: Bench) -> None:
+    general = {"model": "theirs", "success": 0.9, "samples": 40}
+    route = {"house": "bezalel", "confidence": 0.9, "samples": 40}
+    own = {"models": {"read": {**general, "model": "ours"}}, "routes": {"deploy": route}}
+    bench.publish(models={"read": general, "test": general}, own={"ezra": own, "timmy": {}})
+
+    assert bench.harness.choose_model("read", "mine") == "ours"
+    assert bench.harness.choose_model("test", "mine") == "theirs"
+    assert bench.harness.choose_house("deploy") == (House.BEZALEL, True)
+    assert bench.harness.policies.get_best_model("read") == "theirs"
+    assert bench.harness.policies.get_optimal_house("deploy") == ("timmy", None)
+
+
+def test_a_model_drawn_by_the_shares_was_followed(bench: Bench) -> None:
+    shares = {"better": 0.6, "mine": 0.4}
+    bench.publish(
+        models={"build": {"model": "better", "success": 0.6, "samples": 40, "weights": shares}}
+    )
+    bench.draw = 0.7
+    bench.harness.model = bench.harness.choose_model("build", "mine")
+    bench.harness.wrap("write_file", lambda path: path)(path="a.py")
+    bench.harness.model = "another"
+    bench.harness.wrap("write_file", lambda path: path)(path="a.py")
+
+    assert [line["followed"] for line in bench.lines()] == [True, False]
 
 
 def test_exploration_follows_the_published_shares(bench: Bench) -> None:

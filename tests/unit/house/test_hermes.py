@@ -433,10 +433,17 @@ def test_a_sure_choice_replaces_the_model_for_the_kind_of_work_at_hand(agent: Ag
 
 
 def test_a_choice_below_the_threshold_is_advice_only(agent: Agent) -> None:
-    agent.publish(models={"read": _choice(low=0.69)})
+    agent.publish(models={"read": _choice(share=0.69)})
     agent.turn()
     agent.call("read_file", {"path": "a.py"}, "{}")
     assert _request(agent) == "m"
+
+
+def test_what_is_clearly_the_better_one_is_used_however_often_it_fails(agent: Agent) -> None:
+    agent.publish(models={"read": _choice(low=0.2)})
+    agent.turn()
+    agent.call("read_file", {"path": "a.py"}, "{}")
+    assert _request(agent) == "better"
 
 
 def test_the_published_shares_are_drawn_once_a_turn(agent: Agent) -> None:

@@ -1,302 +1,256 @@
-"""PURE: which of several options to prefer: the best model of a task type, the best house of a tool.
+"""PURE: which of several options leads, and how the calls are shared out among them.
 
-A leader is published with nearly all of the weight, the others share a small exploration. The
-leader changes only when another option is better with 90 % probability, so that equal options do
-not flip; old executions fade, the faster the more the world seems to change, so that a fallen
-leader is left and a risen option is found. Closed form, no random draws: the same executions give
-the same weights, however often one asks.
+Each option is used as often as it is the best, by all that is known of it; the leader is who is
+named. It changes only where another is clearly more likely to be the best, so that equals do not
+flip. Closed form, no random draws: the same calls give the same shares, however often one asks.
 """
 
-import math
-import zlib
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Mapping, Sequence
+from typing import Final
 
 import msgspec
 
-from timmyd.core.estimating.arms import MEMORIES, Arm, Estimate, blend
-from timmyd.core.estimating.arms_contest import Choice, Standing, best_of, challenger, shares
-
-__all__ = ["EXPLORATION", "MINIMUM", "Choice", "Leader", "Standing"]
+from timmyd.core.estimating.best import SuccessRate, chances
+from timmyd.core.estimating.options import Experience, prior
 
 EXPLORATION, MINIMUM = 0.02, 20
+OPTIONS_MOST: Final = 16
+"""More options than a choice lists are too many to tell apart."""
 
-_TASK_KEEP = 0.9998
-_BLOCK = 100
-_FEW_FOLLOW, _FLOW_KEEP = 0.5, 0.998
-_WARY_BLOCKS = 8
-"""Where few follow, only they count for so long: the check on the others needs time."""
+_CHANGE_AT, _CHANGE_SURE_AT = 0.8, 0.9
+"""How likely a new leader is the better of the two; more is asked against one that was shown best."""
+_SHOWN_AT: Final = 0.9
+_DEAR_AT: Final = 0.35
+"""The dearest gives way already to one that is so likely the better: it must not lead a tie."""
+_WORKS_AT: Final = 0.05
+_SHARPEN: Final = 1.5
+"""Shares are the chances to this power: the many types in which an option is tried anew add up."""
 _COST_WORTH, _LATENCY_WORTH = 0.05, 0.02
-_CORRELATION, _SESSIONS_KEPT = 0.1, 256
-_Z_95 = 1.96
-_VERSION = 2
+_Z_95: Final = 1.96
 
 
-class _State(msgspec.Struct, frozen=True):
-    version: int
+class Standing(msgspec.Struct, frozen=True):
+    """One option in numbers.
+
+    Attributes:
+        best: The chance that it is the best.
+        success: Expected success rate.
+        low: Lower end of its 95 % interval.
+        samples: Calls in the type that still count.
+        works: It is not just that it fails a little less often than all others.
+        used: Its share of the calls of late, over all types.
+        cost: Of a call, None where unknown.
+    """
+
+    best: float
+    success: float
+    low: float
+    samples: float
+    works: bool
+    used: float
+    cost: float | None = None
+
+
+class Lead(msgspec.Struct, frozen=True):
+    """Who leads one type, in the view of certain owners.
+
+    Attributes:
+        leader: The preferred option.
+        shown: Since it leads it was once shown to be the best.
+        standings: The leader, then the options that are likeliest to be the best.
+        calls: How many calls of the type were counted.
+        known: How many calls of all types were.
+        apart: Options fare otherwise where they were chosen freely, so only followers count.
+    """
+
     leader: str
-    arms: dict[str, Arm]
-    task: tuple[float, float]
-    task_followed: tuple[float, float]
-    flow: tuple[float, float]
-    clocks: tuple[float, float]
-    sessions: list[tuple[int, int]]
-    in_block: int
-    blocks: int
+    shown: bool
+    standings: dict[str, Standing]
+    calls: int
+    known: int
+    apart: bool = False
 
 
-class Leader:
-    """Chooses among options by what came of them."""
+class Preference(msgspec.Struct, frozen=True):
+    """What to publish for one task type or tool.
 
-    def __init__(
-        self,
-        arms: Iterable[str] = (),
-        *,
-        default: str | None = None,
-        exploration: float = EXPLORATION,
-        minimum: int = MINIMUM,
-    ) -> None:
-        """Start with the options known by name; others join when they are seen.
+    Attributes:
+        leader: The preferred option.
+        weights: Share of the calls by option; they sum to 1.
+        best: Chance to be the best, by option; they sum to 1.
+        success: The leader's expected success rate.
+        low: Lower end of its 95 % interval.
+        samples: Calls behind it that still count, rounded down.
+        apart: Options fare otherwise where they were chosen freely.
+    """
 
-        Args:
-            arms: Their names.
-            default: The leader until something better is known; else the first by name.
-            exploration: Share of traffic for the others, 0 (forbidden) to 0.5.
-            minimum: Decayed executions of all options before a choice is published.
-        """
-        names = sorted({*arms, *([] if default is None else [default])})
-        self._arms = {name: Arm() for name in names}
-        self._leader = default if default is not None else names[0] if names else ""
-        self._explore = min(0.5, max(0.0, exploration))
-        self._minimum = max(1, minimum)
-        self._task = self._task_followed = (1.0, 2.0)  # successes and executions, long memory
-        self._flow = (0.0, 0.0)  # executions that followed, and all of them, lately
-        self._clocks = (0.0, 0.0)  # executions of all time, and those that followed
-        self._sessions: dict[int, int] = {}
-        self._in_block = self._blocks = 0
-
-    @property
-    def leader(self) -> str:
-        """The preferred option; empty before any is known."""
-        return self._leader
-
-    def learn(
-        self,
-        arm: str,
-        *,
-        ok: bool,
-        session: str | None = None,
-        followed: bool = False,
-        latency_ms: float | None = None,
-        cost: float | None = None,
-    ) -> None:
-        """Take in one rated execution; calls after the first of a session weigh less.
-
-        Args:
-            arm: The option that was used.
-            ok: Whether it succeeded.
-            session: Whose execution; None: one of its own.
-            followed: Whether the published choice made it.
-            latency_ms: How long it took.
-            cost: What it cost, in any one unit.
-        """
-        weight = self._weight(session)
-        mine = self._arms.get(arm)
-        if mine is None:
-            mine = self._arms[arm] = Arm()
-            self._leader = self._leader or arm
-        lasting = weight if followed else 0.0
-        self._clocks = (self._clocks[0] + weight, self._clocks[1] + lasting)
-        self._flow = _added(self._flow, lasting, weight, _FLOW_KEEP)
-        mine.all.learn(weight, ok=ok, usual=_rate(self._task), clock=self._clocks[0])
-        self._task = _added(self._task, weight if ok else 0.0, weight, _TASK_KEEP)
-        if followed:
-            usual = _rate(self._task_followed)
-            mine.followed.learn(weight, ok=ok, usual=usual, clock=self._clocks[1])
-            good = weight if ok else 0.0
-            self._task_followed = _added(self._task_followed, good, weight, _TASK_KEEP)
-        mine.note(weight, ok=ok, followed=followed)
-        mine.latency_ms = blend(mine.latency_ms, latency_ms)
-        mine.cost = blend(mine.cost, cost)
-        self._in_block += 1
-        if self._in_block >= _BLOCK:
-            self._in_block, self._blocks = 0, min(_WARY_BLOCKS, self._blocks + 1)
-            for other in self._arms.values():
-                other.close_block()
-
-    def know(self, arms: Iterable[str]) -> None:
-        """Let options join that were not used yet, so that they can be explored."""
-        for arm in arms:
-            if arm not in self._arms:
-                self._arms[arm] = Arm()
-                self._leader = self._leader or arm
-
-    def settle(self, available: Collection[str] | None = None) -> None:
-        """Move the leader if the evidence is there; call it once all that came together is learned.
-
-        Args:
-            available: The options that may lead; None for all.
-        """
-        names = self._names(available)
-        if names:
-            self._leader = self._led(names)[0]
-
-    def decide(self, available: Collection[str] | None = None) -> Choice | None:
-        """Say what to publish; asking changes nothing.
-
-        Args:
-            available: The options that may be used now (no open breaker, still installed).
-                If none of the known ones is, all are: the last option is never taken away.
-
-        Returns:
-            The choice; None before any option is known.
-        """
-        names = self._names(available)
-        if not names:
-            return None
-        leader, posterior = self._led(names)
-        followed = self._followed_only()
-        success, low, samples = self.standing(leader, followed=followed)
-        total = sum(standing.seen for standing in posterior.values())
-        return Choice(
-            leader=leader,
-            weights=shares(leader, posterior, self._explore),
-            success=success,
-            low=low,
-            samples=int(samples),
-            total=int(total),
-            evaluated=total >= self._minimum,
-            confounded=any(arm.differs for arm in self._arms.values()),
-        )
-
-    def standing(self, arm: str, *, followed: bool = False) -> Standing:
-        """One option's success rate shrunk to the usual one, without cost and latency."""
-        found = self._estimate(arm, followed=followed)
-        low = max(0.0, found.mean - _Z_95 * math.sqrt(found.variance))
-        return Standing(found.mean, low, found.seen)
-
-    def retire(self, arm: str) -> bool:
-        """Forget an option that is gone for good; False for the last one, which stays."""
-        if arm not in self._arms or len(self._arms) == 1:
-            return False
-        del self._arms[arm]
-        if self._leader == arm:
-            names = sorted(self._arms)
-            self._leader = best_of(names, {n: self._posterior(n, names) for n in names})
-        return True
-
-    def dump(self) -> bytes:
-        """The whole state; `load` of it goes on bit for bit."""
-        rows = list(self._sessions.items())
-        return msgspec.msgpack.encode(
-            _State(
-                _VERSION,
-                self._leader,
-                self._arms,
-                self._task,
-                self._task_followed,
-                self._flow,
-                self._clocks,
-                rows,
-                self._in_block,
-                self._blocks,
-            )
-        )
-
-    @classmethod
-    def load(
-        cls,
-        data: bytes,
-        *,
-        exploration: float = EXPLORATION,
-        minimum: int = MINIMUM,
-    ) -> "Leader":
-        """The inverse of `dump`; the settings are the caller's.
-
-        Raises:
-            msgspec.MsgspecError: The bytes are no such state; start afresh.
-        """
-        state = msgspec.msgpack.decode(data, type=_State)
-        whole = all(
-            len(row) == len(MEMORIES)
-            for arm in state.arms.values()
-            for held in (arm.all, arm.followed)
-            for row in (held.good, held.seen, held.belief)
-        )
-        if (
-            state.version != _VERSION
-            or not whole
-            or (state.arms and state.leader not in state.arms)
-        ):
-            raise msgspec.ValidationError
-        self = cls(exploration=exploration, minimum=minimum)
-        self._arms, self._leader, self._task = state.arms, state.leader, state.task
-        self._task_followed, self._flow, self._clocks = (
-            state.task_followed, state.flow, state.clocks,
-        )  # fmt: skip
-        self._sessions, self._in_block = dict(state.sessions), state.in_block
-        self._blocks = min(_WARY_BLOCKS, max(0, state.blocks))
-        return self
-
-    # ------------------------------------------------------------------ inside
-
-    def _weight(self, session: str | None) -> float:
-        if session is None:
-            return 1.0
-        key = zlib.crc32(session.encode("utf-8", "replace"))
-        calls = self._sessions.pop(key, 0)
-        self._sessions[key] = calls + 1
-        if len(self._sessions) > _SESSIONS_KEPT:
-            del self._sessions[next(iter(self._sessions))]
-        return 1.0 / (1.0 + _CORRELATION * calls)
-
-    def _names(self, available: Collection[str] | None) -> list[str]:
-        return [n for n in self._arms if available is None or n in available] or list(self._arms)
-
-    def _few_follow(self) -> bool:
-        return self._flow[0] < _FEW_FOLLOW * self._flow[1]
-
-    def _followed_only(self) -> bool:
-        """Do only executions that followed count? Not where exploring is forbidden: none would come."""
-        if self._explore <= 0 or self._flow[0] <= 0:
-            return False
-        wary = self._blocks < _WARY_BLOCKS and self._few_follow()
-        return wary or any(arm.differs for arm in self._arms.values())
-
-    def _led(self, names: Collection[str]) -> tuple[str, dict[str, Estimate]]:
-        """Who leads among these by the present evidence, and how each of them stands."""
-        followed = self._followed_only()
-        posterior = {name: self._posterior(name, names, followed=followed) for name in names}
-        leader = self._leader if self._leader in posterior else best_of(names, posterior)
-        scarce = followed and self._few_follow()
-        exploring = self._explore > 0
-        return challenger(leader, posterior, exploring=exploring, scarce=scarce), posterior
-
-    def _estimate(self, arm: str, *, followed: bool) -> Estimate:
-        """Posterior of one option's success rate, and its executions."""
-        if followed:
-            usual = _rate(self._task_followed)
-            return self._arms[arm].followed.estimate(usual, self._clocks[1])
-        return self._arms[arm].all.estimate(_rate(self._task), self._clocks[0])
-
-    def _posterior(self, arm: str, names: Collection[str], *, followed: bool = False) -> Estimate:
-        """The same with cost and latency taken off: they decide between near equals."""
-        found, mine = self._estimate(arm, followed=followed), self._arms[arm]
-        mean = found.mean
-        if mine.cost:
-            mean -= _COST_WORTH * mine.cost / max(self._arms[n].cost or 0.0 for n in names)
-        if mine.latency_ms:
-            slowest = max(self._arms[n].latency_ms or 0.0 for n in names)
-            mean -= _LATENCY_WORTH * mine.latency_ms / slowest
-        return Estimate(mean, found.variance, found.seen)
+    leader: str
+    weights: dict[str, float]
+    best: dict[str, float]
+    success: float
+    low: float
+    samples: int
+    apart: bool
 
 
-def _rate(counts: tuple[float, float]) -> float:
-    return counts[0] / counts[1]
+def stand(
+    kind: str, evidences: Sequence[Experience], names: Collection[str], before: Lead | None
+) -> Lead | None:
+    """Settle who leads a type, once all that came together is learned.
+
+    Args:
+        kind: The type of task, or the tool.
+        evidences: Of the owners whose calls count.
+        names: The options that may lead.
+        before: How it stood.
+
+    Returns:
+        None without any option.
+    """
+    if not names:
+        return None
+    standings = _standings(kind, evidences, sorted(names))
+    contests = [e.contests[kind] for e in evidences if kind in e.contests]
+    leader, shown = _leads(standings, before)
+    kept = dict.fromkeys([leader, *standings])
+    return Lead(
+        leader=leader,
+        shown=shown,
+        standings={name: standings[name] for name in list(kept)[:OPTIONS_MOST]},
+        calls=sum(contest.calls for contest in contests),
+        known=sum(evidence.calls for evidence in evidences),
+        apart=any(contest.apart for contest in contests),
+    )
 
 
-def _added(
-    counts: tuple[float, float], part: float, whole: float, keep: float
-) -> tuple[float, float]:
-    """A part and its whole, decayed by the whole's weight, with an execution added."""
-    fade = keep**whole
-    return fade * counts[0] + part, fade * counts[1] + whole
+def choice(
+    lead: Lead, *, exploration: float = EXPLORATION, without: Collection[str] = ()
+) -> Preference:
+    """What to publish: the leader, everybody's chance to be the best, and the shares to draw.
+
+    Args:
+        lead: How the type stands.
+        exploration: Share of all calls that goes to the others at least, to keep learning; 0: the
+            leader alone is used. Else each is used about as often as it is the best.
+        without: Options that cannot be used now. If none can, all are: the last is never taken away.
+    """
+    standings = {n: s for n, s in lead.standings.items() if n not in without} or lead.standings
+    leader = max(standings, key=lambda name: standings[name].best)
+    leader = lead.leader if lead.leader in standings else leader
+    total = sum(standing.best for standing in standings.values())
+    even = 1.0 / len(standings)
+    best = {n: one.best / total if total > 0.0 else even for n, one in standings.items()}
+    weights = {leader: 1.0}
+    if exploration > 0.0:
+        least = exploration / max(1, len(best) - 1)
+        rare = {name for name in best if name != leader and standings[name].used < least}
+        weights = _shares({n: max(b, 1e-9) for n, b in best.items()}, rare, least)
+    mine = standings[leader]
+    return Preference(
+        leader=leader,
+        weights=weights,
+        best=best,
+        success=mine.success,
+        low=mine.low,
+        samples=int(mine.samples),
+        apart=lead.apart,
+    )
+
+
+def _shares(best: Mapping[str, float], rare: Collection[str], least: float) -> dict[str, float]:
+    """The chances sharpened; what was hardly used of late gets so much at least."""
+    raised = {name: chance**_SHARPEN for name, chance in best.items()}
+    total = sum(raised.values())
+    shares = {n: max(v / total, least if n in rare else 0.0) for n, v in raised.items()}
+    total = sum(shares.values())
+    return {name: share / total for name, share in shares.items()}
+
+
+def _standings(
+    kind: str, evidences: Sequence[Experience], names: Sequence[str]
+) -> dict[str, Standing]:
+    """The options, the likeliest to be the best first."""
+    sums = {name: _sums(kind, evidences, name) for name in names}
+    costs = {name: _mean([e.options[name].cost for e in evidences if name in e.options])
+             for name in names}  # fmt: skip
+    slow = {name: _mean([e.options[name].latency_ms for e in evidences if name in e.options])
+            for name in names}  # fmt: skip
+    dearest = max((cost for cost in costs.values() if cost), default=1.0)
+    slowest = max((ms for ms in slow.values() if ms), default=1.0)
+    all_calls = sum(row[4] for row in sums.values())
+    beliefs = []
+    for name in names:
+        good, seen, more_good, more_seen, _ = sums[name]
+        started, worth = prior(more_good, more_seen)
+        handicap = _COST_WORTH * (costs[name] or 0.0) / dearest
+        handicap += _LATENCY_WORTH * (slow[name] or 0.0) / slowest
+        beliefs.append(SuccessRate(started + good, worth - started + seen - good, handicap))
+    found = {}
+    for name, belief, best in zip(names, beliefs, chances(beliefs), strict=True):
+        low = max(0.0, belief.mean - _Z_95 * belief.deviation)
+        used = sums[name][4] / all_calls if all_calls > 0.0 else 0.0
+        works = sums[name][0] + sums[name][2] > 0.0 and belief.mean >= _WORKS_AT
+        found[name] = Standing(best, belief.mean, low, sums[name][1], works, used, costs[name])
+    return dict(sorted(found.items(), key=lambda item: (-item[1].best, _dear(item[1]), item[0])))
+
+
+def _sums(
+    kind: str, evidences: Sequence[Experience], name: str
+) -> tuple[float, float, float, float, float]:
+    """Successes and calls in the type, then in all others, and calls in all, over the owners."""
+    here = [evidence.of(kind, name) for evidence in evidences]
+    there = [evidence.elsewhere(kind, name) for evidence in evidences]
+    return (
+        sum(good for good, _ in here),
+        sum(seen for _, seen in here),
+        sum(good for good, _ in there),
+        sum(seen for _, seen in there),
+        sum(evidence.lately(name) for evidence in evidences),
+    )
+
+
+def _mean(values: Sequence[float | None]) -> float | None:
+    told = [value for value in values if value is not None]
+    return sum(told) / len(told) if told else None
+
+
+def _dear(standing: Standing) -> float:
+    return standing.cost or 0.0
+
+
+def _leads(standings: Mapping[str, Standing], before: Lead | None) -> tuple[str, bool]:
+    """The leader, and whether it was shown to be the best since it leads."""
+    dearest = _dearest(standings)
+    working = [name for name, one in standings.items() if one.works] or list(standings)
+    if before is None or before.leader not in working:
+        leader, shown = working[0], False
+        if leader == dearest and len(working) > 1:
+            second = working[1]
+            sure = _odds(standings[leader], standings[second]) >= _CHANGE_AT
+            leader = leader if sure else second
+    else:
+        leader, shown = before.leader, before.shown
+        needed = _CHANGE_SURE_AT if shown else _CHANGE_AT
+        needed = _DEAR_AT if leader == dearest else needed
+        best = next((name for name in working if name != leader), leader)
+        if best != leader and _odds(standings[best], standings[leader]) >= needed:
+            leader, shown = best, False
+    mine = standings[leader]
+    others = [one for name, one in standings.items() if name != leader]
+    return leader, shown or all(_odds(mine, other) >= _SHOWN_AT for other in others)
+
+
+def _odds(new: Standing, old: Standing) -> float:
+    """The chance of the one against the other."""
+    both = new.best + old.best
+    return new.best / both if both > 0.0 else 0.0
+
+
+def _dearest(standings: Mapping[str, Standing]) -> str | None:
+    """The option that costs more than any other; None where nobody does, or nobody tells."""
+    told = [(one.cost, name) for name, one in standings.items() if one.cost is not None]
+    if not told:
+        return None
+    most, name = max(told)
+    cheaper = any(cost < most for cost, _ in told)
+    return name if cheaper and sum(cost == most for cost, _ in told) == 1 else None
