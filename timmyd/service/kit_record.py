@@ -10,7 +10,7 @@ from timmyd.core.model import iso
 from timmyd.house import KIT_VERSION
 from timmyd.house.settings import GRACE_S, INSTALLED_FILE
 from timmyd.service.hermes_config import Edit, made_by
-from timmyd.service.kit_files import read_regular
+from timmyd.service.plain import open_plain
 
 _LARGEST_BYTES: Final = 65_536
 
@@ -79,7 +79,8 @@ def edit_of(record: Record) -> Edit | None:
 def read_json(path: Path) -> dict[str, Any] | None:
     """The object in a small file; None: there is none."""
     try:
-        found = json.loads(read_regular(path, _LARGEST_BYTES))
+        with open_plain(path) as file:
+            found = json.loads(file.read(_LARGEST_BYTES))
     except (OSError, ValueError, RecursionError):
         return None
     return found if isinstance(found, dict) else None

@@ -9,9 +9,10 @@ from timmyd.house import KIT_VERSION
 from timmyd.house.settings import kit_settings
 from timmyd.service.hermes_config import ConfigLayoutError, is_enabled
 from timmyd.service.hermes_version import hermes_version
-from timmyd.service.kit_files import KitError, as_owner, read_config
+from timmyd.service.kit_files import KitError, read_config
 from timmyd.service.kit_record import read_record, version_of
 from timmyd.service.kit_telemetry import Written, written
+from timmyd.service.privilege import as_owner
 
 PLUGIN: Final = "timmy"
 

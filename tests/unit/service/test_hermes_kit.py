@@ -283,7 +283,7 @@ def test_a_loop_a_pipe_and_a_folder_are_no_settings(home: Path) -> None:
         _plan(home)
     config.unlink()
     os.mkfifo(config)
-    with pytest.raises(KitError, match="cannot be read: is no regular file"):
+    with pytest.raises(KitError, match="cannot be read: is not a regular file"):
         _plan(home)
     config.unlink()
     config.mkdir()
