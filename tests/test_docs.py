@@ -91,3 +91,13 @@ def test_every_link_of_the_readme_leads_to_a_file() -> None:
 
 def test_the_readme_names_no_place_of_any_one_machine() -> None:
     assert not re.search(r"/work/|/root/|/tmp/|pypi\.org|index-url", README)
+
+
+def test_the_map_shows_every_room_and_no_file_that_is_not_there() -> None:
+    text = (ROOT / "timmyd" / "README.md").read_text(encoding="utf-8")
+    named = set(re.findall(r"`([a-z_]+/[a-z_/]*(?:\.py)?)`", text))
+    rooms = {f"{path.parent.name}/" for path in (ROOT / "timmyd").glob("*/__init__.py")}
+
+    assert rooms <= named
+    for place in named - {"tests/architecture"}:
+        assert (ROOT / "timmyd" / place).exists(), place
