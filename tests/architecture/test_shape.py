@@ -38,7 +38,7 @@ GROUND_OF_RULES = {
 }  # fmt: skip
 # What the sources share; every other file in their folder is a source.
 GROUND_OF_SOURCES = {
-    "decoding", "density", "export", "messages", "state_db_open", "state_db_rows", "state_db_schema",
+    "decoding", "collection", "density", "export", "messages", "state_db_open", "state_db_rows", "state_db_schema",
     "telemetry_schema", "times",
 }  # fmt: skip
 

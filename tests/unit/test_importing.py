@@ -7,6 +7,7 @@ import sqlite3
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -217,7 +218,7 @@ def test_what_a_path_holds_is_recognised(tmp_path: Path) -> None:
             next((home / "sessions").glob("session_*")),
         )
     ]  # fmt: skip
-    assert kinds == ["home", "sessions", "state_db", "export", "file"]
+    assert kinds == ["home", "sessions", "state_db", "export", "collection"]
 
 
 @pytest.mark.parametrize("first", ["export", "copy", "home"])
@@ -231,3 +232,118 @@ def test_it_does_not_matter_which_comes_first(first: str, tmp_path: Path) -> Non
     store = open_store()
     run(store, things.pop(first), *things.values())
     assert counts(store) == truth(case)
+
+
+# ------------------------------------------------------------------ files of several sessions
+def one_session(form: str, sid: str) -> dict[str, Any]:
+    asked = {"id": f"call_{sid}Zk3q7Lx9", "function": {"name": "terminal", "arguments": "{}"}}
+    messages = [
+        {"role": "user", "content": "go"},
+        {"role": "assistant", "content": "", "tool_calls": [asked], "timestamp": NOW - 60.0},
+        {
+            "role": "tool",
+            "tool_call_id": asked["id"],
+            "content": "Error: no",
+            "timestamp": NOW - 59.0,
+        },
+    ]
+    if form == "export":
+        return {"id": sid, "started_at": NOW - 90.0, "model": "m", "messages": messages}
+    return {"session_id": sid, "model": "m", "started_at": NOW - 90.0, "messages": messages}
+
+
+def spelled(kind: str, form: str) -> bytes:
+    two = [one_session(form, "a1"), one_session(form, "b2")]
+    if kind == "lines":
+        return b"\n".join(json.dumps(one).encode() for one in two)
+    if kind == "pretty, one after the other":
+        return b"\n".join(json.dumps(one, indent=2).encode() for one in two)
+    value: Any = {
+        "list": two,
+        "wrapped": {"exported_at": "x", "sessions": two},
+        "wrapped by id": {
+            "sessions": {one["messages"][1]["tool_calls"][0]["id"]: one for one in two}
+        },
+        "a list of lists": [[two[0]], [two[1]]],
+    }[kind]
+    return json.dumps(value, indent=2).encode()
+
+
+KINDS = [
+    "lines",
+    "pretty, one after the other",
+    "list",
+    "wrapped",
+    "wrapped by id",
+    "a list of lists",
+]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("form", ["export", "session"])
+@pytest.mark.parametrize("ending", [".json", ".jsonl"])
+@pytest.mark.parametrize("mark", [b"", b"\xef\xbb\xbf"], ids=["", "with BOM"])
+def test_sessions_are_taken_however_a_file_puts_them_together(
+    kind: str, form: str, ending: str, mark: bytes, tmp_path: Path
+) -> None:
+    path = tmp_path / f"history{ending}"
+    path.write_bytes(mark + spelled(kind, form))
+    database = PatternDatabase(":memory:", clock=lambda: NOW)
+    for taken in (2, 0):
+        report = import_paths(database, INGEST, [str(path)], clock=lambda: NOW)
+        assert (report.executions, report.unread) == (taken, [])
+    assert [call.outcome for call in database.executions_after(0, 9)] == ["error", "error"]
+
+
+@pytest.mark.parametrize("wrap", [lambda one: one, lambda one: [one], lambda one: {"data": [one]}])
+def test_a_single_session_is_taken_in_any_form_and_known_the_next_time(
+    wrap: Callable[[Any], Any], tmp_path: Path
+) -> None:
+    path = tmp_path / "one.json"
+    path.write_text(json.dumps(wrap(one_session("session", "a1"))))
+    database = PatternDatabase(":memory:", clock=lambda: NOW)
+    for taken in (1, 0):
+        report = import_paths(database, INGEST, [str(path)], clock=lambda: NOW)
+        assert (report.executions, report.unread) == (taken, [])
+
+
+@pytest.mark.parametrize("how", ["named", "in a folder", "in a home"])
+def test_transcripts_of_old_gateways_are_taken_once(how: str, tmp_path: Path) -> None:
+    folder = tmp_path / "home" / "sessions"
+    folder.mkdir(parents=True)
+    sid = "20261122_214047_aaaaaa"
+    (folder / "state.jsonl").write_text('{"some": "program"}\n')
+    meta = {"role": "session_meta", "model": "m", "timestamp": "2026-11-22T21:40:47"}
+    lines = [meta, *one_session("session", "a1")["messages"]]
+    path = folder / f"{sid}.jsonl"
+    path.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    named = {"named": path, "in a folder": folder, "in a home": folder.parent}[how]
+    database = PatternDatabase(":memory:", clock=lambda: NOW)
+    for taken in (1, 0):
+        report = import_paths(database, INGEST, [str(named)], clock=lambda: NOW)
+        assert (report.executions, report.unread) == (taken, [])
+    export = tmp_path / "export.jsonl"
+    export.write_text(json.dumps(one_session("export", "a1") | {"id": sid}))
+    assert import_paths(database, INGEST, [str(export)], clock=lambda: NOW).executions == 0
+
+
+@pytest.mark.parametrize(
+    ("content", "code"),
+    [
+        (b"", "no_calls"),
+        (b"hello", "not_json"),
+        (b"[]", "no_calls"),
+        (b'{"sessions": []}', "no_calls"),
+        (b'{"a": 1}', "no_calls"),
+        (b'[{"session_id": "a", "messages": [{"role": "user", "content": "hi"}]}]', "no_calls"),
+    ],
+)
+@pytest.mark.parametrize("ending", [".json", ".jsonl", ".txt"])
+def test_a_named_file_that_gives_nothing_says_why(
+    content: bytes, code: str, ending: str, tmp_path: Path
+) -> None:
+    path = tmp_path / f"history{ending}"
+    path.write_bytes(content)
+    database = PatternDatabase(":memory:", clock=lambda: NOW)
+    report = import_paths(database, INGEST, [str(path)], clock=lambda: NOW)
+    assert [(one.path, one.code) for one in report.unread] == [(path, code)]

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -14,7 +15,7 @@ from timmyd.service.lock import holder
 from timmyd.service.logs import printable
 from timmyd.service.privilege import as_owner
 from timmyd.store.database import PatternDatabase
-from timmyd.tools.import_wanted import ImportProgress, ImportReport
+from timmyd.tools.import_wanted import ImportProgress, ImportReport, split_house
 from timmyd.tools.importing import import_paths
 
 _SHOWN = 20
@@ -30,7 +31,8 @@ def take_in(
         list[str],
         typer.Argument(
             metavar="PATH[=HOUSE]...",
-            help="A Hermes home, a session folder, a state.db, or a `hermes sessions export` file.",
+            help="A Hermes home, a session folder, a state.db, or a file of sessions: exported, listed,"
+            " wrapped, or an old transcript.",
         ),
     ],
     *,
@@ -54,6 +56,9 @@ def take_in(
         print_json(_as_dict(report))
     else:
         _print(report, daemon=holder(found.state) is not None)
+    named = {Path(path).absolute() for path, _ in map(split_house, paths)}
+    if any(one.path.absolute() in named for one in report.unread):
+        raise typer.Exit(FAILED)
     if report.unread and not (report.files or report.executions):
         raise typer.Exit(FAILED)
 

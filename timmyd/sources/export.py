@@ -85,7 +85,15 @@ def decode(line: bytes, zone: tzinfo | None = None) -> Exported:
     """
     if len(line) > LONGEST_LINE:
         raise SessionError("line_too_long", f"byte {LONGEST_LINE}", "expected a shorter line")
-    value = decode_lenient(line, _lines)
+    return decode_value(decode_lenient(line, _lines), zone)
+
+
+def decode_value(value: dict[str, Any], zone: tzinfo | None = None) -> Exported:
+    """The same of an exported session that is decoded already.
+
+    Raises:
+        SessionError: It is none.
+    """
     segments = value.get("segments")
     parts = segments if isinstance(segments, list) and segments else [value]
     rows: list[Row] = []

@@ -1,6 +1,6 @@
 """What `timmyd import` is given and what it answers: paths and whose they are, progress, a report."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Final, NamedTuple
@@ -11,10 +11,11 @@ from timmyd.errors import SessionError
 from timmyd.house.keys import FALLBACK_HOUSE
 from timmyd.service.homes import house_of_profile
 from timmyd.service.plain import open_plain
-from timmyd.service.state_db_file import FILE_NAME
-from timmyd.sources import export
+from timmyd.service.state_db_file import FILE_NAME, StateDb
+from timmyd.sources import TELEMETRY_FOLDER, export
 
 SESSIONS: Final = "sessions"
+NO_CALLS: Final = "nothing in it is a call of a tool"
 
 _SQLITE: Final = b"SQLite format 3\0"
 
@@ -96,7 +97,7 @@ def split_house(argument: str) -> tuple[Path, str | None]:
 
 
 def recognise(path: Path, house: str | None = None) -> Wanted:
-    """What a path holds: `home`, `sessions`, `state_db`, `export` or `file`.
+    """What a path holds: `home`, `sessions`, `state_db`, `export`, `collection` or `file`.
 
     Raises:
         SessionError: There is nothing there, or it cannot be read.
@@ -117,7 +118,9 @@ def recognise(path: Path, house: str | None = None) -> Wanted:
         return Wanted(path, "state_db", whose, size)
     if path.suffix == ".jsonl" and export.is_export(head):
         return Wanted(path, "export", whose, size)
-    return Wanted(path, "file", whose, size)
+    if path.parent.name == TELEMETRY_FOLDER and path.suffix == ".jsonl":
+        return Wanted(path, "file", whose, size)
+    return Wanted(path, "collection", whose, size)
 
 
 def _is_home(path: Path) -> bool:
@@ -140,3 +143,18 @@ def _house_of(path: Path) -> str:
         if parent == "profiles":
             return house_of_profile(folder) or FALLBACK_HOUSE
     return FALLBACK_HOUSE
+
+
+def transcripts_in(folders: Iterable[Path]) -> list[Path]:
+    """`<session id>.jsonl` of old gateways in folders of sessions."""
+    return [
+        path
+        for folder in folders
+        if folder.name != TELEMETRY_FOLDER and folder.is_dir()
+        for path in sorted(folder.glob("*.jsonl"))
+    ]
+
+
+def is_worth_waiting(file: StateDb, tries: int) -> bool:
+    """Whether there is more to be read of a database that could not be read just now."""
+    return file.more and file.directory is not None and file.failures < tries

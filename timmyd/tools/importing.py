@@ -1,41 +1,39 @@
 """`timmyd import`: history out of session folders, `state.db` files and exports; can be stopped and run again."""
 
 import os
-from collections import ChainMap
 from collections.abc import Callable, Iterable
-from itertools import islice
 from pathlib import Path
 from threading import Event
 from typing import Final
 
-from timmyd import __version__
 from timmyd.clock import Clock, monotonic, now as wall_clock
-from timmyd.core.counting.identity import hash_text
 from timmyd.engine.ingest import Ingest
-from timmyd.engine.ingest_rows import RowIngest
-from timmyd.engine.intake import Origin
 from timmyd.errors import SessionError
 from timmyd.service.files import open_home
 from timmyd.service.homes import Place
+from timmyd.service.inbox import Inbox
 from timmyd.service.intake import Intake
 from timmyd.service.logs import silent
-from timmyd.service.metrics import Metrics
 from timmyd.service.outside import Outside
 from timmyd.service.state_db_file import FILE_NAME, StateDb
 from timmyd.service.state_dbs import StateDbs
-from timmyd.sources import TELEMETRY_FOLDER, export
+from timmyd.sources import TELEMETRY_FOLDER, classify, collection, export
 from timmyd.sources.state_db import READ_S
 from timmyd.sources.state_db_rows import SessionRow
 from timmyd.store.batch import NO_HOME, Batch
 from timmyd.store.database import PatternDatabase
+from timmyd.tools.import_taking import FIRST_ROWS, Knowns, Taking
 from timmyd.tools.import_wanted import (
+    NO_CALLS,
     SESSIONS,
     ImportProgress,
     ImportReport,
     Unread,
     Wanted,
+    is_worth_waiting,
     recognise,
     split_house,
+    transcripts_in,
 )
 
 SLICE_S: Final = 0.25
@@ -44,20 +42,8 @@ SLICE_S: Final = 0.25
 _LARGEST_BYTES: Final = 256 * 1024 * 1024
 _LARGEST_EXPORT_BYTES: Final = 16 * 1024 * 1024 * 1024
 _EXPORTED_A_BATCH: Final = 64
-_FIRST_ROWS: Final = 200
 _TRIES: Final = 4
 _RETRY_MOST_S: Final = 4.0
-
-
-class _Tally(Metrics):
-    """Counts what was known already."""
-
-    def __init__(self) -> None:
-        super().__init__(__version__)
-        self.known = 0
-
-    def duplicates(self, source: str, count: int) -> None:  # noqa: ARG002 - the base's
-        self.known += count
 
 
 class Importer:
@@ -81,11 +67,11 @@ class Importer:
         """
         self.database = database
         self.ingest = ingest
-        self.rows = RowIngest(ingest)
         self.clock = clock
-        self.report = ImportReport()
+        self.taking = Taking(database, ingest, clock)
+        self.report = self.taking.report
         self._tell = progress
-        self._tally = _Tally()
+        self._tally = Knowns()
         self._began = monotonic()
         self._done = 0
         self._total = 0
@@ -104,15 +90,25 @@ class Importer:
                 "sessions": self._folder,
                 "state_db": self._state_db,
                 "export": self._export,
+                "collection": self._collection,
                 "file": self._file,
             }
             before = self._done
+            known, row = self._known(), self.database.file(os.fsencode(thing.path))
+            was_taken = row is not None and row.state == "taken"
             steps[thing.kind](thing)
+            if not was_taken and self._known() == known and not thing.path.is_dir():
+                self.report.unread.append(Unread(thing.path, "no_calls", NO_CALLS))
             self._done = before + thing.size_bytes
             self._say(thing.path, 0)
         self.report.duplicates += self._tally.known
         self._tally.known = 0
         return self.report
+
+    def _known(self) -> tuple[int, ...]:
+        report = self.report
+        taken = report.executions + report.amended + report.duplicates + self._tally.known
+        return taken, report.too_old, len(report.unread)
 
     # -------------------------------------------------------------------- kinds
     def _home(self, thing: Wanted) -> None:
@@ -139,9 +135,9 @@ class Importer:
             file.home_key = NO_HOME
         file.reopen()
         try:
-            first, _ = file.read(read_s=READ_S, rows=_FIRST_ROWS)
+            first, _ = file.read(read_s=READ_S, rows=FIRST_ROWS)
             with self.database.batch() as batch:
-                file.home_key = self._home_of(batch, first.sessions, file.home_key)
+                file.home_key = self.taking.home_of(batch, first.sessions, file.home_key)
         except SessionError:
             pass  # the same comes again where it is reported
         dbs = self._intake().state_dbs
@@ -165,14 +161,14 @@ class Importer:
             while True:
                 step = dbs.look(SLICE_S, patient=True)
                 if step.files:
-                    self._count("state_db", step.executions, step.amended)
+                    self.taking.count("state_db", step.executions, step.amended)
                     shares = (
                         thing.size_bytes * (file.cursor.last_id / max(1, file.highest_id))
                         for file in dbs.files.values()
                         if file.cursor is not None
                     )
                     self._say(thing.path, min(thing.size_bytes, int(sum(shares))))
-                elif any(_is_worth_waiting(file) for file in dbs.files.values()):
+                elif any(is_worth_waiting(file, _TRIES) for file in dbs.files.values()):
                     Event().wait(min(dbs.due_in_s() or 0.0, _RETRY_MOST_S))
                 else:
                     break
@@ -202,7 +198,7 @@ class Importer:
             while inbox.backlog:
                 step = reader.read_slice(slice_s=SLICE_S)
                 self.report.files += step.files
-                self._count("files", step.executions, step.amended)
+                self.taking.count("files", step.executions, step.amended)
                 share = 1.0 - inbox.backlog / max(1, queued)
                 self._say(thing.path, int(thing.size_bytes * share))
             self.report.ignored += inbox.ignored
@@ -211,8 +207,38 @@ class Importer:
                 path = Path(row.path.decode("utf-8", "surrogateescape"))
                 if row.path.startswith(prefixes) and only in {None, path}:
                     self.report.unread.append(Unread(path, row.reason or "", row.detail or ""))
+            if only is None:
+                self._transcripts(inbox, thing)
         finally:
             inbox.close()
+
+    def _transcripts(self, inbox: Inbox, thing: Wanted) -> None:
+        """What old gateways left beside the sessions; other programs' lines are none of ours."""
+        for path in transcripts_in(folder.path for folder in inbox.folders.values()):
+            before = len(self.report.unread)
+            self._collection(Wanted(path, "collection", thing.house, 0))
+            del self.report.unread[before:]
+
+    def _collection(self, thing: Wanted) -> None:
+        """Read a file that holds one or more sessions in whatever way."""
+        path = thing.path
+        try:
+            with open_home(path.parent) as folder:
+                fd = folder.open(path.name, largest_bytes=_LARGEST_BYTES)
+            with os.fdopen(fd, "rb") as file:
+                data, status = file.read(), os.fstat(fd)
+            found = collection.decode(data, name=path.stem)
+        except SessionError as error:
+            self.report.unread.append(Unread(path, error.code, error.detail))
+            return
+        if found and found[0].form == "file" and classify(path.name, "") is not None:
+            self._file(thing)
+            return
+        for first in range(0, len(found), _EXPORTED_A_BATCH):
+            with self.database.batch() as batch:
+                for session in found[first : first + _EXPORTED_A_BATCH]:
+                    self.taking.session(batch, thing, session, status)
+        self.report.files += bool(found)
 
     def _export(self, thing: Wanted) -> None:
         """Read an export; a session that some home is known to have is that home's."""
@@ -241,56 +267,15 @@ class Importer:
         except SessionError as error:
             self.report.unread.append(Unread(thing.path, error.code, error.detail))
             return
-        now = self.clock()
-        origin = Origin(
-            home=self._home_of(batch, exported.sessions, NO_HOME),
-            house=thing.house,
-            source="state_db",
-            name=thing.path.stem,
-            written_at=now,
-            now=now,
-            imported=True,
-        )
-        linked = ChainMap(exported.sessions, sessions)
-        taken = self.rows.take(batch, origin, exported.rows, linked, times_tell=False)
-        batch.count("duplicates", taken.duplicates)
-        batch.count("source.state_db", taken.executions)
-        batch.skip(taken.skipped)
-        self.report.duplicates += taken.duplicates
-        self.report.too_old += taken.skipped.get("too_old", 0)
-        self._count("export", taken.executions, taken.amended)
+        self.taking.exported(batch, thing, exported, sessions)
 
     # -------------------------------------------------------------------- parts
-    def _home_of(self, batch: Batch, sessions: dict[str, SessionRow], default: str) -> str:
-        """The home that has these sessions already, else the one that they would be of."""
-        homes = [home for home in self.database.homes() if home != default]
-        sids = [hash_text(session) for session in islice(sessions, _FIRST_ROWS)]
-        if any(batch.lineage_of(batch.name(default), sid) for sid in sids):
-            return default
-        counts = {
-            home: sum(batch.lineage_of(batch.name(home), sid) is not None for sid in sids)
-            for home in homes
-        }
-        best = max(counts, key=lambda home: counts[home], default=default)
-        return best if counts.get(best) else default
-
-    def _count(self, source: str, executions: int, amended: int) -> None:
-        self.report.executions += executions
-        self.report.amended += amended
-        if executions:
-            taken = self.report.by_source
-            taken[source] = taken.get(source, 0) + executions
-
     def _say(self, path: Path, within: int) -> None:
         took = max(monotonic() - self._began, 1e-6)
         done = self._done + within
         left = None if not done else max(0.0, took * (self._total - done) / done)
         executions = self.report.executions
         self._tell(ImportProgress(path, done, self._total, executions, executions / took, left))
-
-
-def _is_worth_waiting(file: StateDb) -> bool:
-    return file.more and file.directory is not None and file.failures < _TRIES
 
 
 def import_paths(

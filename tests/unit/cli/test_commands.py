@@ -187,6 +187,18 @@ def test_import_takes_a_history_once(timmyd: Command, home: Path, tmp_path: Path
     assert again["executions"] == 0
 
 
+def test_import_of_a_file_that_gives_nothing_fails_with_the_reason(
+    timmyd: Command, tmp_path: Path
+) -> None:
+    path = tmp_path / "empty.json"
+    path.write_text('{"sessions": []}')
+
+    ran = timmyd("import", path, "--state", tmp_path / "other")
+
+    assert ran.status == 1
+    assert "no_calls" in ran.out
+
+
 def test_the_kit_is_installed_only_when_somebody_agrees_and_leaves_no_trace(
     timmyd: Command, home: Path
 ) -> None:
