@@ -16,6 +16,7 @@ README = (ROOT / "README.md").read_text(encoding="utf-8")
 SUBCOMMANDS = {
     "policy": ("show", "history", "rollback", "pin", "unpin"),
     "breaker": ("force", "clear"),
+    "house": ("list", "quarantine", "release", "forget"),
     "hermes": ("install", "status", "uninstall"),
     "db": ("check", "backup", "restore"),
     "notify": ("test", "run"),

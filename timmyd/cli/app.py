@@ -21,6 +21,7 @@ MODULES: Final[Mapping[str, tuple[str, ...]]] = {
     "look": ("status", "report"),
     "ask": ("predict", "route", "model", "explain"),
     "operate": ("policy", "breaker"),
+    "houses": ("house",),
     "replay": ("replay",),
     "history": ("import",),
     "kit": ("hermes",),

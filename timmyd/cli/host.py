@@ -48,6 +48,9 @@ def unenrol(user: UserArgument, *, as_json: JsonOption = False) -> None:
         print_json(_as_dict(done))
         return
     say(f"{printable(user)} is no longer enrolled; what was learned stays")
+    if done.house:
+        say(f"  not to learn from it any more: timmyd house quarantine {done.house}")
+        say(f"  to take it out for good: timmyd house forget {done.house}")
 
 
 def enrolled(*, as_json: JsonOption = False) -> None:

@@ -1,13 +1,12 @@
 """`hermes install | status | uninstall`: the house kit in a Hermes home."""
 
-import sys
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from timmyd.cli.options import JsonOption, YesOption
-from timmyd.cli.output import FAILED, UsageError, complain, is_terminal, print_json, say
+from timmyd.cli.output import FAILED, agreed, complain, print_json, say
 from timmyd.cli.where import default_home
 from timmyd.clock import now
 from timmyd.core.model import iso
@@ -57,7 +56,7 @@ def install(
     if not as_json:
         for change in plan.changes:
             say(printable(change))
-    if not yes and not _agreed():
+    if not yes and not agreed():
         complain("nothing was changed")
         raise typer.Exit(FAILED)
     done = hermes_kit.install(plan, now=now())
@@ -90,7 +89,7 @@ def uninstall(
     there = kit_status.status(where).kit is not None
     if there and not as_json:
         say(f"remove {where / 'plugins' / kit_status.PLUGIN} and its line in config.yaml")
-    if there and not yes and not _agreed():
+    if there and not yes and not agreed():
         complain("nothing was changed")
         raise typer.Exit(FAILED)
     done = hermes_kit.uninstall(where)
@@ -103,17 +102,6 @@ def uninstall(
 
 def _home(home: Path | None) -> Path:
     return (default_home() if home is None else home).absolute()
-
-
-def _agreed() -> bool:
-    """Ask; where nobody can answer, `--yes` is needed.
-
-    Raises:
-        UsageError: Nobody can answer.
-    """
-    if not (sys.stdin.isatty() and is_terminal()):
-        raise UsageError("nobody is there to ask\n  hint: say --yes")
-    return typer.confirm("Go on?", default=True)
 
 
 def _as_dict(one: KitStatus) -> dict[str, Any]:

@@ -74,7 +74,7 @@ def rollback(
     known = look_into(found).database.get_adaptations(100_000)
     if not any(e.id == event and e.change_type.startswith("policy.") for e in known):
         raise typer.BadParameter(f"no change of a policy has the number {event}")
-    _order(found, "rollback", {"event": event}, as_json=as_json)
+    leave_order(found, "rollback", {"event": event}, as_json=as_json)
 
 
 def pin(
@@ -94,7 +94,7 @@ def pin(
         raise typer.BadParameter(
             f"expected a value from {spec.least:g} to {spec.most:g}, found {value:g}"
         )
-    _order(found, "pin", {"key": key, "value": value}, as_json=as_json)
+    leave_order(found, "pin", {"key": key, "value": value}, as_json=as_json)
 
 
 def unpin(
@@ -108,7 +108,7 @@ def unpin(
     found = context(config, state)
     if key not in found.settings.policies:
         raise typer.BadParameter(f"no policy is called so; there are {_keys(found)}")
-    _order(found, "unpin", {"key": key}, as_json=as_json)
+    leave_order(found, "unpin", {"key": key}, as_json=as_json)
 
 
 def force(
@@ -121,7 +121,7 @@ def force(
 ) -> None:
     """Open the breaker of a tool or a model in a house, until it is cleared."""
     body = {"house": house, "tool": tool}
-    _order(context(config, state), "force", body, as_json=as_json)
+    leave_order(context(config, state), "force", body, as_json=as_json)
 
 
 def clear(
@@ -134,15 +134,19 @@ def clear(
 ) -> None:
     """Close the breaker of a tool or a model in a house and forget its evidence."""
     body = {"house": house, "tool": tool}
-    _order(context(config, state), "clear", body, as_json=as_json)
+    leave_order(context(config, state), "clear", body, as_json=as_json)
 
 
 def _keys(found: Context) -> str:
     return ", ".join(sorted(found.settings.policies))
 
 
-def _order(found: Context, kind: str, body: Mapping[str, Any], *, as_json: bool) -> None:
-    """Leave an order; without a daemon it is carried out here and now."""
+def leave_order(found: Context, kind: str, body: Mapping[str, Any], *, as_json: bool) -> None:
+    """Leave an order; without a daemon it is carried out here and now.
+
+    Raises:
+        Exit: It was refused, or is not this user's to give.
+    """
     if (words := not_the_operator(found.state)) is not None:
         complain(words)
         raise typer.Exit(FAILED)
@@ -152,22 +156,20 @@ def _order(found: Context, kind: str, body: Mapping[str, Any], *, as_json: bool)
         pid = holder(found.state)
         if pid is None:
             IntelligenceEngine(database, settings=found.settings).analyze_and_adapt()
-        refused = next(
-            (e for e in database.get_adaptations(1) if e.kind == "order_refused" and pid is None),
-            None,
-        )
+        told = [e for e in database.get_adaptations(1) if e.trigger == "operator" and pid is None]
     finally:
         database.close()
-    carried_out = pid is None
+    refused = any(event.kind == "order_refused" for event in told)
     if as_json:
-        print_json({"order": number, "carried_out": carried_out, "daemon": pid})
-    elif refused is not None:
-        say(printable(refused.reason))
-    elif carried_out:
-        say(f"order {number} is carried out; it is published when the daemon runs again")
+        print_json({"order": number, "carried_out": pid is None, "daemon": pid})
+    elif refused:
+        say(printable(told[0].reason))
+    elif pid is None:
+        said = f": {printable(told[0].reason)}" if told and told[0].kind == "order" else ""
+        say(f"order {number} is carried out{said}; it is published when the daemon runs again")
     else:
         say(
             f"order {number} is left for the daemon (pid {pid}), which carries it out at its next tick"
         )
-    if refused is not None:
+    if refused:
         raise typer.Exit(WRONG_USAGE)

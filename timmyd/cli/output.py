@@ -25,6 +25,19 @@ def is_terminal() -> bool:
     return sys.stdout.isatty()
 
 
+def agreed() -> bool:
+    """Ask; where nobody can answer, `--yes` is needed.
+
+    Raises:
+        UsageError: Nobody can answer.
+    """
+    if not (sys.stdin.isatty() and is_terminal()):
+        raise UsageError("nobody is there to ask\n  hint: say --yes")
+    import typer  # noqa: PLC0415 - `run` need not wait for it
+
+    return bool(typer.confirm("Go on?", default=True))
+
+
 def console() -> "Console":
     """Where reports go; without a terminal 80 columns and no colour, whatever the environment says."""
     from rich.console import Console  # noqa: PLC0415 - `run` need not wait for it

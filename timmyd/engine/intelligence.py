@@ -21,6 +21,7 @@ from timmyd.engine.ingest import Ingest
 from timmyd.engine.intake import Origin
 from timmyd.engine.learning import Learner
 from timmyd.engine.requests import RECENT_S, Requests
+from timmyd.engine.setting_aside import STATE_AFTER, Aside
 from timmyd.engine.steps import Step, load_steps
 from timmyd.errors import SessionError, StoreError
 from timmyd.house.breaker import BreakerKey
@@ -75,6 +76,7 @@ class IntelligenceEngine(Answers):
         self._unsaved = 0
         self._is_settled = True
         states = self.database.states()
+        self._aside = Aside(self.database)
         self.learner = self._load(states)
         self._log: list[Step] = []
         self._ingest = Ingest.of(self.settings)
@@ -93,7 +95,7 @@ class IntelligenceEngine(Answers):
         path = self.database.path
         check_formats(states, path)
         try:
-            learner = Learner(self.settings, states)
+            learner = Learner(self.settings, states, aside=self._aside.houses)
         except StateError as error:
             raise StoreError(
                 path,
@@ -108,7 +110,7 @@ class IntelligenceEngine(Answers):
         """Work under other settings from now on; what was learned stays."""
         self.settings = settings
         self.save()
-        self.learner = Learner(settings, self.learner.dump())
+        self.learner = Learner(settings, self.learner.dump(), aside=self._aside.houses)
         self._ingest = Ingest.of(settings)
 
     # -------------------------------------------------------------------- taking in
@@ -256,6 +258,7 @@ class IntelligenceEngine(Answers):
         if step.published is not None:
             self.learner.published(step.published, now=step.now)
             return []
+        aside = self._aside.houses
         executions = self.database.executions_between(step.after, step.upto)
         for execution in executions:
             if execution.id in unanswered:
@@ -267,16 +270,20 @@ class IntelligenceEngine(Answers):
         newest = max((execution.at for execution in executions), default=None)
         if newest is not None:
             self._data_through = max(newest, self._data_through or newest)
-        self.learner.observe([*executions, *late], turns, now=step.now)
+        observed = [e for e in (*executions, *late) if e.house not in aside]
+        turns = [turn for turn in turns if turn.house not in aside]
+        self.learner.observe(observed, turns, now=step.now)
         if step.again:
             self._learn_again(step, unanswered)
-        self.learner.observe_requests(self._requests.take(step.requests), now=step.now)
+        requests = [one for one in self._requests.take(step.requests) if one[0] not in aside]
+        self.learner.observe_requests(requests, now=step.now)
         return self.learner.tick(step.now) if step.decided else []
 
     def _learn_again(self, step: Step, unanswered: Set[int]) -> None:
         """Take the next rows into what is rebuilt."""
         rows = self.database.executions_between(self.learner.rebuild.upto, step.again)
-        rows = [execution for execution in rows if execution.id not in unanswered]
+        aside = self._aside.houses
+        rows = [e for e in rows if e.id not in unanswered and e.house not in aside]
         self._unsaved += len(rows)
         done = step.again >= self._mark
         self.learner.learn_again(rows, upto=step.again, done=done, now=step.now)
@@ -316,6 +323,9 @@ class IntelligenceEngine(Answers):
                 return event_of(judgement.unpin(body["key"], now=now))
             if kind == "rollback":
                 return event_of(self._roll_back(int(body["event"]), now))
+            if kind in STATE_AFTER:
+                words = self._aside.carry_out(kind, body, self.learner, mark=self._mark)
+                return _order_event(f"house_{kind}", now, words)
             house, tool = str(body["house"]), str(body["tool"])
             guarded = BreakerKey.named(house, tool)
             if kind == "force":

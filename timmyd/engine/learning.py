@@ -4,7 +4,7 @@ No file, no clock, no SQL: the engine feeds it and keeps its bytes.
 """
 
 import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 from functools import partial
 from typing import TypeVar
 
@@ -13,12 +13,13 @@ import msgspec
 from timmyd.config import Settings
 from timmyd.core.judging.fallbacks import KEY as FALLBACK_KEY
 from timmyd.core.judging.rules.base import Observation
-from timmyd.core.model import AdaptationEvent, Execution, iso
+from timmyd.core.model import AdaptationEvent, Execution
 from timmyd.engine.bound import Bound, bound
 from timmyd.engine.choices import Choices
-from timmyd.engine.events import event_of
+from timmyd.engine.events import breaker_events, event_of, states_of
 from timmyd.engine.formats import FATES, FORMATS, Settled, dump_formats, settled
 from timmyd.engine.loading import (
+    REBUILD_MOST,
     Rebuild,
     begin_anew,
     load_breakers,
@@ -27,8 +28,7 @@ from timmyd.engine.loading import (
     rebuild_of,
 )
 from timmyd.engine.predictions import FRESH_S, REJECTED, Predictions
-from timmyd.house.breaker import BreakerRule, Breakers
-from timmyd.house.circuit import CLOSED, HALF_OPEN, OPEN
+from timmyd.house.circuit import CLOSED, OPEN
 from timmyd.house.obey import HELD_BACK
 from timmyd.house.outcome import RATED
 from timmyd.house.units import DAY_S
@@ -37,34 +37,21 @@ from timmyd.store.queries import TurnRow
 _T = TypeVar("_T")
 _BREAKERS_KEPT_S = 30 * DAY_S
 _ONE_SESSION_S = 300.0
-_KIND_OF_STATE = {
-    OPEN: "breaker_opened",
-    HALF_OPEN: "breaker_half_opened",
-    CLOSED: "breaker_closed",
-}
-
-
-def breaker_rule(settings: Settings) -> BreakerRule:
-    """The breakers' rule of the settings."""
-    table = settings.breaker
-    return BreakerRule(
-        open_at=table.open_at,
-        wait_s=table.wait_s,
-        wait_max_s=table.wait_max_s,
-        probe_every_s=table.probe_every_s,
-    )
 
 
 class Learner:
     """The judgement of policies and the breakers, fed with one stream of executions."""
 
-    def __init__(self, settings: Settings, saved: Mapping[str, bytes]) -> None:
+    def __init__(
+        self, settings: Settings, saved: Mapping[str, bytes], *, aside: Set[str] = frozenset()
+    ) -> None:
         """Go on from what `dump` gave, under settings that may have changed.
 
         Args:
             settings: The settings in force.
             saved: The result of `dump`, also of an earlier version, empty at first. Its key `mark`
                 is the id of the last execution that was observed.
+            aside: Houses that nothing is learned from.
 
         Raises:
             StateError: What must not be lost cannot be read.
@@ -72,34 +59,54 @@ class Learner:
         self.settings = settings
         self.settled = settled(saved)
         self.judgement = load_judgement(settings, saved)
-        self.breakers = Breakers.from_dict(
-            load_breakers(saved),
-            breaker_rule(settings),
-            most_open=settings.breaker.most_open,
-            opens_alone=False,
-            seed="daemon",
-        )
+        self.breakers = load_breakers(settings, saved)
         self.rebuild = rebuild_of(saved)
         older = {part for part, _, _ in self.settled}
         self.predictions = self._part(
             "estimates", Predictions, {} if "estimates" in older else saved
         )
         self.choices = self._part(
-            "choices",
-            partial(
-                Choices,
-                exploration=settings.choice.exploration,
-                minimum=settings.choice.minimum,
-                houses=[house.name for house in settings.houses],
-                models=[*settings.prices, *settings.choice.models],
-                together=settings.trust.together,
-            ),
-            {} if "choices" in older else saved,
+            "choices", self._new_choices(aside), {} if "choices" in older else saved
         )
         self._fallbacks = load_fallbacks({} if "fallbacks" in older else saved)
         self._bound: Bound | None = None
-        self._states = _states(self.breakers)
+        self._states = states_of(self.breakers)
         self._day = int(saved.get("learner_day", b"0"))
+
+    def _new_choices(self, aside: Set[str]) -> Callable[[bytes | None], Choices]:
+        settings = self.settings
+        return partial(
+            Choices,
+            exploration=settings.choice.exploration,
+            minimum=settings.choice.minimum,
+            houses=[house.name for house in settings.houses if house.name not in aside],
+            models=[*settings.prices, *settings.choice.models],
+            together=settings.trust.together,
+        )
+
+    def leave(self, house: str, *, aside: Set[str], mark: int) -> str:
+        """Let go of all that was learned from a house; returns in words what is lost with it.
+
+        Args:
+            house: Its rows are not observed any more.
+            aside: All such houses.
+            mark: The id of the last execution that was observed.
+        """
+        breakers = self.breakers.leave(house)
+        rules = self.judgement.leave(house)
+        self.learn_anew(aside=aside, mark=mark)
+        return (
+            f"predictions and choices are learned again from the newest {REBUILD_MOST:,} rows of the"
+            f" others, {rules} rules begin their evidence anew, {breakers} of its breakers are gone"
+        )
+
+    def learn_anew(self, *, aside: Set[str], mark: int) -> None:
+        """Learn predictions and choices again from the rows: houses were set aside or released."""
+        self.predictions = Predictions()
+        self.choices = self._new_choices(aside)(None)
+        self.rebuild = Rebuild(["choices", "estimates"], max(0, mark - REBUILD_MOST))
+        self._states = states_of(self.breakers)
+        self._bound = None
 
     def _part(self, part: str, new: Callable[[bytes | None], _T], saved: Mapping[str, bytes]) -> _T:
         """A part that can be learned from the rows again, where it cannot be read."""
@@ -247,25 +254,8 @@ class Learner:
 
     def _breaker_events(self, now: float) -> list[AdaptationEvent]:
         self.breakers.published(now)
-        states = _states(self.breakers)
-        events = []
-        for key, (state, reason) in sorted(states.items()):
-            before = self._states.get(key, (CLOSED, ""))[0]
-            if state != before:
-                house, name = key
-                events.append(
-                    AdaptationEvent(
-                        timestamp=iso(now) or "",
-                        trigger="breaker",
-                        change_type=f"breaker.{house}.{name}",
-                        old_value=before,
-                        new_value=state,
-                        reason=reason or "works again",
-                        kind=_KIND_OF_STATE[state],
-                    )
-                )
-        self._states = states
-        return events
+        before, self._states = self._states, states_of(self.breakers)
+        return breaker_events(before, self._states, now=now)
 
     def open_breakers(self) -> int:
         """How many breakers are not closed."""
@@ -289,7 +279,3 @@ class Learner:
             if key.tool is not None and breaker.state == OPEN:
                 found.setdefault(key.tool, set()).add(key.house)
         return {tool: frozenset(houses) for tool, houses in found.items()}
-
-
-def _states(breakers: Breakers) -> dict[tuple[str, str], tuple[str, str]]:
-    return {(key.house, key.name): (breaker.state, breaker.reason) for key, breaker in breakers}

@@ -12,6 +12,7 @@ from timmyd.config import Settings
 from timmyd.core.judging.fallbacks import Fallbacks
 from timmyd.core.judging.judgement import Judgement, StateError
 from timmyd.engine.formats import settled
+from timmyd.house.breaker import BreakerRule, Breakers
 
 REBUILD_MOST: Final = 100_000
 """Executions, the newest ones, that a part is rebuilt from; what is older has faded in it anyway."""
@@ -67,17 +68,35 @@ def load_judgement(settings: Settings, saved: Mapping[str, bytes]) -> Judgement:
     )
 
 
-def load_breakers(saved: Mapping[str, bytes]) -> object:
-    """The dict of the breakers, None where there is none.
+def breaker_rule(settings: Settings) -> BreakerRule:
+    """The breakers' rule of the settings."""
+    table = settings.breaker
+    return BreakerRule(
+        open_at=table.open_at,
+        wait_s=table.wait_s,
+        wait_max_s=table.wait_max_s,
+        probe_every_s=table.probe_every_s,
+    )
+
+
+def load_breakers(settings: Settings, saved: Mapping[str, bytes]) -> Breakers:
+    """The breakers under the present settings.
 
     Raises:
-        StateError: It cannot be read.
+        StateError: They cannot be read.
     """
     raw = saved.get("breakers")
     try:
-        return None if raw is None else json.loads(raw)
+        found = None if raw is None else json.loads(raw)
     except ValueError as error:
         raise StateError("breakers") from error
+    return Breakers.from_dict(
+        found,
+        breaker_rule(settings),
+        most_open=settings.breaker.most_open,
+        opens_alone=False,
+        seed="daemon",
+    )
 
 
 def load_fallbacks(saved: Mapping[str, bytes]) -> Fallbacks:

@@ -172,6 +172,13 @@ class Breakers:
             self._drop(key)
         return len(old)
 
+    def leave(self, house: str) -> int:
+        """Forget all of a house but what the operator forced; returns how many."""
+        gone = [key for key, b in self._all.items() if key.house == house and not b.forced]
+        for key in gone:
+            self._drop(key)
+        return len(gone)
+
     # ------------------------------------------------------------- publishing
 
     def published(self, now: float) -> list[dict[str, Any]]:

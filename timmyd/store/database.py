@@ -30,6 +30,7 @@ from timmyd.store.batch import (
 )
 from timmyd.store.connection import MEMORY, connect, connect_read_only, guarded
 from timmyd.store.owners import Owners
+from timmyd.store.removal import remove_house
 
 _TASKS = TaskTable.default()
 
@@ -192,6 +193,11 @@ class PatternDatabase:
             done = [(at, result, number) for number, result in orders]
             many("UPDATE orders SET done_at = ?, result = ? WHERE id = ?", done)
         return numbers
+
+    def remove_house(self, house: str) -> int:
+        """Remove all that was counted of a house; ledger and registers stay. Returns how many calls."""
+        with self._transaction() as connection:
+            return remove_house(connection, house)
 
     def prune(
         self, *, now: float, executions_s: float, patterns_s: float, hours_s: float, days_s: float

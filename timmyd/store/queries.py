@@ -88,10 +88,10 @@ def house_sums(connection: sqlite3.Connection, house: str, since: float) -> tupl
 
 
 def houses(connection: sqlite3.Connection) -> list[str]:
-    """All houses with an execution."""
-    return [
-        row[0] for row in connection.execute("SELECT DISTINCT house FROM combos ORDER BY house")
-    ]
+    """All houses with an execution, but those that were forgotten."""
+    query = """SELECT DISTINCT house FROM combos
+        WHERE house NOT IN (SELECT name FROM houses WHERE state = 'forgotten') ORDER BY house"""
+    return [row[0] for row in connection.execute(query)]
 
 
 def tool_counts(connection: sqlite3.Connection, since: float) -> list[ToolCount]:
@@ -166,7 +166,8 @@ def session_tallies(
     rows = connection.execute(
         "SELECT e.lineage, c.house, c.tool, sum(e.outcome = 0), count(*) FROM executions e"
         " JOIN combos c ON c.id = e.combo WHERE e.id > (SELECT max(id) FROM executions) - 1000000"
-        " AND e.at >= ? AND e.at < ? AND e.outcome IN (0, 1, 2) GROUP BY e.lineage, c.house, c.tool",
+        " AND e.at >= ? AND e.at < ? AND e.outcome IN (0, 1, 2)"
+        " AND c.house NOT IN (SELECT name FROM houses WHERE state != 'active') GROUP BY e.lineage, c.house, c.tool",
         (since, until),
     )
     return rows.fetchall()

@@ -1,6 +1,7 @@
 """The judgement of policy values: watch for trouble, try a change, keep it or take it back, cool down."""
 
 from collections.abc import Iterable, Mapping
+from functools import partial
 from typing import Any, Self
 
 from timmyd.core.judging.clusters import Closed
@@ -15,10 +16,11 @@ from timmyd.core.judging.rules.saved import (
     carry_over,
     decode,
     encode,
+    end_trial,
     upgrade,
 )
 from timmyd.core.judging.rules.watch import new_watch
-from timmyd.core.judging.rules.words import guards_of, trial_figures
+from timmyd.core.judging.rules.words import view_of
 
 __all__ = ["Change", "Judgement", "Observation", "State", "StateError", "TrialView"]
 
@@ -55,14 +57,15 @@ class Judgement:
         self._idle_s = cluster_idle_s
         self._machine = Machine(rules, specs, idle_s=cluster_idle_s, seed=seed)
         self._state = self._machine.state
+        self._new_watch = partial(
+            new_watch,
+            level=limit_runs,
+            idle_s=cluster_idle_s,
+            size=cluster_size,
+            age_s=cluster_age_s,
+        )
         for name, rule in self._machine.rules.items():
-            self._state.watches[name] = new_watch(
-                rule,
-                level=limit_runs,
-                idle_s=cluster_idle_s,
-                size=cluster_size,
-                age_s=cluster_age_s,
-            )
+            self._state.watches[name] = self._new_watch(rule)
         self._routes = Routes(self._machine.rules.values())
 
     # ------------------------------------------------------------------ evidence
@@ -164,6 +167,24 @@ class Judgement:
         knob.until = now + PATIENCE * max(rests, default=0.0)
         return self._by_hand(now, "rolled_back", key, before, knob.reason)
 
+    def leave(self, house: str) -> int:
+        """Let go of all evidence that a house had a part in; values stay, trials over them end.
+
+        Returns:
+            How many rules begin anew.
+        """
+        heard = {n: r for n, r in self._machine.rules.items() if r.scope in {None, house}}
+        for name, rule in heard.items():
+            self._state.watches[name] = self._new_watch(rule)
+        self._state.pending = [call for call in self._state.pending if call.house != house]
+        for key, trial in list(self._machine.trials()):
+            if trial.rule in heard:
+                end_trial(
+                    self._state.knobs[key], self._state, key, self._machine.specs[key], trial,
+                    kind="taken_back", reason=f"{house} was set aside during the trial",
+                )  # fmt: skip
+        return len(heard)
+
     def _by_hand(self, now: float, kind: ChangeKind, key: str, before: int, reason: str) -> Change:
         old, new = (
             self._machine.as_float(key, before),
@@ -192,23 +213,8 @@ class Judgement:
 
     def trials(self) -> list[TrialView]:
         """The running trials, by key, as of the last tick."""
-        return [
-            TrialView(
-                policy=key,
-                rule=trial.rule,
-                kind=trial.kind,
-                old=self._machine.as_float(key, trial.old),
-                new=self._machine.as_float(key, trial.new),
-                arm=trial.arm,
-                started_at=trial.started_at,
-                since=trial.since,
-                until=trial.until,
-                attribution=trial.attribution,
-                figures=trial_figures(trial),
-                guards=dict(guards_of(trial)),
-            )
-            for key, trial in self._machine.trials()
-        ]
+        specs = self._machine.specs
+        return [view_of(key, trial, specs[key]) for key, trial in self._machine.trials()]
 
     @property
     def late(self) -> int:

@@ -114,7 +114,7 @@ def upgrade(data: bytes, fresh: State, specs: Mapping[str, PolicySpec]) -> None:
         knob = fresh.knobs[key] = Knob(**kept | {"trial": None})
         _fit(knob, grid)
         if lasting.trial is not None:
-            _end_trial(
+            end_trial(
                 knob, fresh, key, specs[key], lasting.trial,
                 kind="ended_by_upgrade",
                 reason="timmyd was upgraded during the trial; the old value is in force",
@@ -156,7 +156,7 @@ def _carry_knob(knob: Knob, fresh: State, key: str, spec: PolicySpec) -> None:
     _fit(knob, grid)
     trial = knob.trial
     if trial is not None and (spec.pin is not None or not _still_fits(knob, fresh, grid)):
-        _end_trial(
+        end_trial(
             knob, fresh, key, spec, trial,
             kind="taken_back", reason="the settings changed during the trial",
         )  # fmt: skip
@@ -170,7 +170,7 @@ def _fit(knob: Knob, grid: Range) -> None:
         knob.pin = grid.clamp(knob.pin)
 
 
-def _end_trial(
+def end_trial(
     knob: Knob,
     fresh: State,
     key: str,
@@ -180,6 +180,7 @@ def _end_trial(
     kind: ChangeKind,
     reason: str,
 ) -> None:
+    """End a trial with the old value in force; the next tick tells it."""
     knob.trial, knob.phase = None, "cool"
     knob.until = knob.changed_at = fresh.ticked_at or trial.started_at
     fresh.notices.append(

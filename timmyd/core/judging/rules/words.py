@@ -4,7 +4,8 @@ from collections.abc import Mapping
 from typing import Final
 
 from timmyd.core.judging.paired import PairedTest
-from timmyd.core.judging.rules.base import RuleSpec
+from timmyd.core.judging.rules.base import PolicySpec, RuleSpec
+from timmyd.core.judging.rules.knobs import TrialView, to_float
 from timmyd.core.judging.rules.watch import Watch
 from timmyd.core.judging.trials import GUARD_HARM, KEEP, Trial
 from timmyd.house.units import DAY_S, HOUR_S
@@ -133,3 +134,21 @@ def evidence_gap(watch: Watch, now: float, *, span_s: float, more: int) -> str |
 def guards_of(trial: Trial) -> Mapping[str, str]:
     """How each guard stands, in words."""
     return {name: _test(name, guard) for name, guard in trial.guards.items()}
+
+
+def view_of(key: str, trial: Trial, spec: PolicySpec) -> TrialView:
+    """A running trial as it is shown."""
+    return TrialView(
+        policy=key,
+        rule=trial.rule,
+        kind=trial.kind,
+        old=to_float(trial.old, spec),
+        new=to_float(trial.new, spec),
+        arm=trial.arm,
+        started_at=trial.started_at,
+        since=trial.since,
+        until=trial.until,
+        attribution=trial.attribution,
+        figures=trial_figures(trial),
+        guards=dict(guards_of(trial)),
+    )
