@@ -64,6 +64,7 @@ def install(
         print_json({"changes": list(plan.changes), **_as_dict(done)})
     else:
         say("done; Hermes loads it with its next session")
+        _say_grace(done)
 
 
 def status(*, home: HomeOption = None, as_json: JsonOption = False) -> None:
@@ -134,8 +135,7 @@ def _print(one: KitStatus) -> None:
         parts.append("not this version's: timmyd hermes install brings it up to date")
     enabled = {True: "enabled", False: "not enabled", None: one.trouble}[one.enabled]
     say(f"  {'; '.join([*parts, printable(enabled)])}")
-    if one.grace_until is not None and now() < one.grace_until:
-        say(f"  new kinds of refusal are advice only until {iso(one.grace_until)}")
+    _say_grace(one)
     if one.written.last_at is None:
         say("  it has not written yet, so nobody can tell yet how it takes part in tool calls")
         return
@@ -143,3 +143,9 @@ def _print(one: KitStatus) -> None:
     say(f"  it {'does not say how it takes part in tool calls' if seam is None else seam.words}")
     days = (now() - one.written.last_at) / DAY_S
     say(f"  {one.written.files} files of telemetry, the last written {days:.1f} days ago")
+
+
+def _say_grace(one: KitStatus) -> None:
+    """Until when a kit that took the place of a 0.1 only advises what that one did not refuse."""
+    if one.grace_until is not None and now() < one.grace_until:
+        say(f"  new kinds of refusal are advice only until {iso(one.grace_until)}")

@@ -175,9 +175,12 @@ def uninstall(home: Path) -> tuple[str, ...]:
         KitError: The plugin there is not ours.
     """
     folder = kit_folder(home)
-    if not home.is_dir() or not folder.exists():
+    if not home.is_dir():
         return ()
     with as_owner(home), alone(home):
+        if not place_of(home, folder).exists():
+            return tuple(_unedit(home, {}))
+        clear_left_overs(home, folder)
         record = _own_record(home, "remove it yourself") or {}
         done = [*_unedit(home, record)]
         remove_folder(home, folder)

@@ -346,6 +346,7 @@ def test_a_kit_of_0_1_is_upgraded_in_place_keeps_what_is_set_and_says_since_when
     assert record["version"] == KIT_VERSION
     assert record["since"] == "2026-09-21T14:13:20.000Z"
     assert record["upgraded_from"] == "0.0.9"
+    assert found.grace_until == NOW + 7 * DAY_S
     uninstall(home)
     assert (home / "config.yaml").read_bytes() == CONFIG
     assert [path.name for path in home.iterdir()] == ["config.yaml"]
@@ -357,7 +358,7 @@ def test_a_fresh_kit_took_no_ones_place_and_installing_again_does_not_change_sin
     first = install(_plan(home))
     again = install(_plan(home), now=NOW + DAY_S)
 
-    assert first.upgraded_from is None
+    assert (first.upgraded_from, first.grace_until) == (None, None)
     assert (again.since, again.upgraded_from) == (first.since, None)
 
 
@@ -493,3 +494,10 @@ def test_the_newest_header_tells_which_kit_wrote_last(home: Path) -> None:
     found = status(home, path="").written
 
     assert (found.files, found.kit, found.seam) == (2, "0.0.3", "middleware")
+
+
+def test_a_kit_whose_folder_is_gone_already_is_said_where_hermes_still_names_it(home: Path) -> None:
+    install(_plan(home))
+    shutil.rmtree(home / "plugins")
+
+    assert uninstall(home) == (f"{home / 'config.yaml'} still names timmy: plugins.enabled",)
