@@ -23,6 +23,20 @@ probe_every = "1s"
 PROBE_PAUSE_S = 2.0
 PROBES = 5
 WORK = "ls needed.txt"
+WORDS = (
+    "amber",
+    "birch",
+    "coral",
+    "delta",
+    "ember",
+    "flint",
+    "grove",
+    "hazel",
+    "ivory",
+    "jade",
+    "kelp",
+    "lime",
+)
 
 
 def test_a_tool_that_starts_failing_is_stopped_probed_and_let_through_again(
@@ -46,7 +60,7 @@ def test_a_tool_that_starts_failing_is_stopped_probed_and_let_through_again(
         needed.unlink()
         told: list[str] = []
         for _ in range(2):
-            hermes.run_turn(server.turn(*[_work(told)] * (MOST_FAILURES + 2), say()))
+            hermes.run_turn(server.turn(*(_work(told, word) for word in WORDS), say()))
         lines = tool_lines(home.path)[GOOD_CALLS:]
         outcomes = [line["outcome"] for line in lines]
         assert outcomes.index("blocked") <= MOST_FAILURES
@@ -87,12 +101,12 @@ def _reported(daemon: Daemon, outcome: str) -> int:
     return sum(int(row[outcome]) for row in tools if row["tool"] == "terminal")
 
 
-def _work(told: list[str]) -> Step:
-    """One more try, keeping what the model was told of the one before."""
+def _work(told: list[str], word: str) -> Step:
+    """Another call that fails, keeping what the model was told of the one before; no repeat of it."""
 
     def step(request: ModelRequest) -> Step:
         told.extend(_sentence(text) for text in request.tool_results[-1:])
-        return call("terminal", command=WORK)
+        return call("terminal", command=f"{WORK} # {word}")
 
     return step
 

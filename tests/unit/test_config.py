@@ -420,9 +420,14 @@ def test_the_uncommented_sample_is_complete_and_says_the_defaults() -> None:
     settings = parse(text, "sample")
 
     changed = {key.split(".")[0] for key in diff(Settings(), settings)}
-    assert changed == {"houses", "notify", "outcomes", "prices"}
+    assert changed == {"budget", "houses", "notify", "outcomes", "prices"}
     data = tomllib.loads(text)
     optional = {"home", "sessions", "pin", "house", "tool", "task", "guard", "policy", "metrics"}
+    optional |= {
+        f"{unit}_per_{window}"
+        for unit in ("money", "tokens")
+        for window in ("hour", "day", "month", "turn")
+    }
     optional |= {"quiet", "webhook", "apprise", "body", "headers", "over", "over_body"}
     for name, table in schema()["properties"].items():
         entries: list[dict[str, Any]] = [data[name]]

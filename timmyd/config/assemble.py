@@ -19,6 +19,7 @@ from timmyd.config.settings import (
     Settings,
     policy_spec,
 )
+from timmyd.config.spending import HouseBudget
 from timmyd.config.tables import Reading, keys, plain
 from timmyd.config.units import duration_text
 from timmyd.core.judging import rules as core_rules
@@ -49,6 +50,7 @@ def assemble(reading: Reading) -> Settings:
         tasks=MappingProxyType(_tasks(reading)),
         outcomes=MappingProxyType(_named(reading, "outcomes", Outcome)),
         prices=MappingProxyType(_named(reading, "prices", Price)),
+        budget=MappingProxyType(_budget(reading)),
     )
     _check_times(reading, settings)
     _check_zone(reading, settings.clock.zone)
@@ -97,6 +99,13 @@ def _notify(reading: Reading) -> tuple[Notification, ...]:
         elif len(ways) == 1:
             found.append(Notification(**values))
     return tuple(found)
+
+
+def _budget(reading: Reading) -> dict[str, HouseBudget]:
+    for path in _entries(reading, "budget"):
+        if not house_policy.is_house(path[1]):
+            reading.conflict((path,), "expected the name of a house: 1 to 32 of a-z 0-9 _ -")
+    return _named(reading, "budget", HouseBudget)
 
 
 def _lacks(reading: Reading, path: KeyPath, name: str, words: str) -> None:

@@ -30,8 +30,9 @@ _EXAMPLES: Mapping[str, Mapping[str, Any]] = {
     },
     "outcomes": {"exit_code": "ignore"},
     "prices": {"per_million_in": 0.15, "per_million_out": 0.6},
+    "budget": {"tokens_per_day": 2_000_000, "money_per_day": 5.0, "tokens_per_turn": 200_000},
 }
-_LABELS = {"outcomes": "terminal", "prices": '"hermes3:8b"'}
+_LABELS = {"outcomes": "terminal", "prices": '"hermes3:8b"', "budget": "ezra"}
 
 
 def sample() -> str:

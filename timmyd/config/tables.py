@@ -10,6 +10,7 @@ from timmyd.config.document import Document, KeyPath, dotted
 from timmyd.config.kinds import Kind, Unexpected, did_you_mean, shown
 from timmyd.config.notifications import Notification
 from timmyd.config.settings import TASKS, House, Outcome, PolicyTable, Price, RuleTable, Settings
+from timmyd.config.spending import HouseBudget
 from timmyd.config.texts import Words
 from timmyd.errors import Problem
 
@@ -17,8 +18,13 @@ Table = type[msgspec.Struct]
 
 LISTS: Mapping[str, Table] = {"houses": House, "rules": RuleTable, "notify": Notification}
 """`[[houses]]`, `[[rules]]`, `[[notify]]`."""
-NAMED: Mapping[str, Table] = {"policies": PolicyTable, "outcomes": Outcome, "prices": Price}
-"""`[policies."<key>"]`, `[outcomes.<tool>]`, `[prices."<model>"]`."""
+NAMED: Mapping[str, Table] = {
+    "policies": PolicyTable,
+    "outcomes": Outcome,
+    "prices": Price,
+    "budget": HouseBudget,
+}
+"""`[policies."<key>"]`, `[outcomes.<tool>]`, `[prices."<model>"]`, `[budget.<house>]`."""
 TASK_TOOLS = Words(
     'A tool, or a tool and how its shapes begin, such as "terminal:git status".',
     "a list of different `tool` or `tool:shape`",

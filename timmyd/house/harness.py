@@ -186,9 +186,10 @@ class Harness:
                 finally:
                     self._places.release()
         except BaseException as error:
-            self._line(plan.tool, params, decision, outcome_of(error), self._since(started))
+            self._line(plan.tool, params, decision, outcome_of(error), self._since(started), error)
             raise
-        self._line(plan.tool, params, decision, (plan.outcome(result), None), self._since(started))
+        end = plan.outcome(result), None
+        self._line(plan.tool, params, decision, end, self._since(started), result)
         return result
 
     async def _run_async(self, plan: Plan, work: Work) -> Any:
@@ -211,9 +212,10 @@ class Harness:
         try:
             result = await within(plan, work())
         except BaseException as error:
-            self._line(plan.tool, params, decision, outcome_of(error), self._since(started))
+            self._line(plan.tool, params, decision, outcome_of(error), self._since(started), error)
             raise
-        self._line(plan.tool, params, decision, (plan.outcome(result), None), self._since(started))
+        end = plan.outcome(result), None
+        self._line(plan.tool, params, decision, end, self._since(started), result)
         return result
 
     def _since(self, started: float) -> float:
@@ -224,26 +226,19 @@ class Harness:
         if self.mode is Mode.SIMPLE:
             return Decision()
         try:
-            decision = self._obedience.before(
-                tool, params, session=self.session, turn=self._turn.get()
-            )
+            turn = self._turn.get()
+            decision = self._obedience.before(tool, params, session=self.session, turn=turn)
         except Exception:  # noqa: BLE001 - the work comes first
             return Decision()
         if not decision.allowed:
+            self._obedience.refused(decision, session=self.session, turn=turn)
             self._line(tool, params, decision, ("blocked", None), None)
             raise RefusedError(decision)
         return decision
 
-    def _line(
-        self,
-        tool: str,
-        params: Any,
-        decision: Decision,
-        end: tuple[str, str | None],
-        latency_ms: float | None,
-    ) -> None:
+    def _line(self, *told: Any) -> None:
         with suppress(Exception):
-            self._record(tool, params, decision, end, latency_ms)
+            self._record(*told)
 
     def _record(
         self,
@@ -252,6 +247,7 @@ class Harness:
         decision: Decision,
         end: tuple[str, str | None],
         latency_ms: float | None,
+        answer: Any = None,
     ) -> None:
         outcome, error_type = end
         obeys = self.mode is not Mode.SIMPLE
@@ -279,7 +275,10 @@ class Harness:
         )
         if obeys and decision.allowed:
             turn = self._turn.get()
-            self._obedience.after(tool, outcome, task=task, session=self.session, turn=turn)
+            self._obedience.after(
+                tool, outcome, task=task, session=self.session, turn=turn,
+                key=decision.key, answer=answer,
+            )  # fmt: skip
 
     def _next(self, kind: str) -> str:
         with self._lock:

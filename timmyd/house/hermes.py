@@ -20,6 +20,7 @@ from typing import Any
 from .calls import Caller, CallKey, CallUnderWay
 from .kit import Kit
 from .model_request import figure, text
+from .requests import RequestDecision
 from .seam import TOOL_EXECUTION, Seam, seams
 from .session_hooks import SessionHooks
 from .settings import kit_settings
@@ -35,6 +36,7 @@ from .surroundings import (
 failures = 0
 """How often something of ours went wrong in this process; shown by /timmy."""
 
+LLM_EXECUTION = "llm_execution"
 _DESCRIPTION = "What timmy sees: open breakers, what was learned, the policy in force"
 _TOOL_HOOKS = frozenset({"pre_tool_call", "post_tool_call"})
 _MARKS = frozenset({"blocked", "cancelled", "timeout"})
@@ -87,6 +89,11 @@ def _register(ctx: Any, plugin: "HermesPlugin") -> None:
     with suppress(Exception):
         ctx.register_command("timmy", _guarded(plugin.command), description=_DESCRIPTION)
     with suppress(Exception):
+        kinds = getattr(sys.modules.get("hermes_cli.middleware"), "VALID_MIDDLEWARE", ())
+        if LLM_EXECUTION in kinds:
+            ctx.register_middleware(LLM_EXECUTION, _around_model(plugin))
+            plugin.holds_requests = True
+    with suppress(Exception):
         if plugin.kit().settings.choose_model:
             ctx.register_middleware("llm_request", _guarded(plugin.llm_request))
 
@@ -122,6 +129,23 @@ def _around(plugin: "HermesPlugin") -> Callable[..., Any]:
     return tool_execution
 
 
+def _around_model(plugin: "HermesPlugin") -> Callable[..., Any]:
+    """The middleware around a request to a model: the agent's own once, or an answer of ours in its place."""
+    ask, failed = _guarded(plugin.ask), _guarded(plugin.request_failed)
+
+    def llm_execution(*, next_call: Any, request: Any = None, **given: Any) -> Any:
+        asked: RequestDecision | None = ask(**given) if callable(next_call) else None
+        if asked is not None and asked.answer is not None:
+            return asked.answer
+        try:
+            return next_call(request)
+        except BaseException:
+            failed(asked, **given)
+            raise
+
+    return llm_execution
+
+
 class HermesPlugin(SessionHooks):
     """What Hermes calls. One process may serve several homes (a gateway with profiles): a kit for each.
 
@@ -135,6 +159,7 @@ class HermesPlugin(SessionHooks):
         "post_tool_call",
         "pre_llm_call",
         "post_api_request",
+        "post_auxiliary_call",
         "api_request_error",
         "on_session_start",
         "on_session_end",
@@ -148,6 +173,7 @@ class HermesPlugin(SessionHooks):
         make: Callable[[Path], Kit] | None = None,
     ) -> None:
         self.seam = Seam.REPORTS
+        self.holds_requests = False
         self._home = home or hermes_home
         self._make = make or _make_kit
         self._kits: dict[Path, Kit] = {}
@@ -229,6 +255,19 @@ class HermesPlugin(SessionHooks):
             text(given.get("session_id")), text(given.get("turn_id")), text(given.get("task_id")),
             beside=in_side_work(), within=_within.get(), here=session_here,
         )  # fmt: skip
+
+    # ------------------------------------------------------ requests to models
+
+    def ask(self, *, session_id: str = "", **given: Any) -> RequestDecision | None:
+        """A request is about to be sent; None where it is nobody's that we know."""
+        return self.kit().ask(session_id, given, beside=in_side_work()) if session_id else None
+
+    def request_failed(
+        self, asked: RequestDecision | None, *, session_id: str = "", **_: Any
+    ) -> None:
+        """It came to nothing: what was reserved for it is free again."""
+        if asked is not None:
+            self.kit().requests.failed(asked, session_id)
 
     def llm_request(
         self, *, request: Any = None, session_id: str = "", base_url: str = "", **_: Any

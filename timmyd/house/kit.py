@@ -7,15 +7,18 @@ from pathlib import Path
 from typing import Any
 
 from . import KIT_VERSION
+from .advising import MOST_LINES
+from .budget import Budget
 from .calls import Caller, CallKey, Calls, CallUnderWay, judge_exception
 from .judgement import Judged
 from .keys import is_name
-from .model_request import ModelRequest, Route
-from .obey import BREAKER_OPEN, HELD_BACK, MOST_LINES, Decision, Obedience
+from .model_request import ModelRequest, Route, text
+from .obey import BREAKER_OPEN, HELD_BACK, Decision, Obedience
 from .outcome import judge
 from .probes import PROBES
 from .reader import Policies
 from .recorder import Recorder
+from .requests import RequestDecision, RequestGate, usage_of
 from .sessions import Sessions
 from .settings import KitSettings
 from .shape import signature
@@ -68,6 +71,9 @@ class Kit:
             clock=clock,
         )
         self.obedience = Obedience(self.policies, settings.house, clock=clock, tools=tools)
+        self.requests = RequestGate(
+            Budget(folder, clock=clock), self.obedience.repeats.end_of_turn, settings.house
+        )
         self.sessions = Sessions()
         self.unplaced = 0  # calls of which Hermes does not tell whose they are: not recorded
         self._calls = Calls()
@@ -86,6 +92,7 @@ class Kit:
         """
         decision: Decision | None = None
         if self.obeys:
+            self.obedience.limits_repeats = self._refuses_new_kinds
             decision = self._softened(
                 caller,
                 self.obedience.before(
@@ -97,6 +104,7 @@ class Kit:
         call = CallUnderWay(key, caller, args, decision)
         self._calls.begin(call)
         if decision is not None and not decision.allowed:
+            self.obedience.refused(decision, session=caller.session, turn=caller.turn)
             self._record(
                 caller, key, args,
                 outcome="blocked", rule=decision.rule, error_type=None, latency_ms=None, decision=decision,
@@ -110,7 +118,10 @@ class Kit:
         elapsed_ms = round((time.perf_counter() - call.began_s) * 1000.0, 3)
         if self._calls.end(call):
             judged = judge(call.key.tool, result) if error is None else judge_exception(error)
-            self._judged(call.caller, call.key, call.args, judged, elapsed_ms, call.decision)
+            answer = result if error is None else error
+            self._judged(
+                call.caller, call.key, call.args, judged, elapsed_ms, call.decision, answer
+            )
 
     def told(
         self,
@@ -132,7 +143,7 @@ class Kit:
             return
         decision = None if call is None else call.decision
         judged = judge(key.tool, result, status=status)
-        self._judged(whose, key, args, judged, latency_ms, decision)
+        self._judged(whose, key, args, judged, latency_ms, decision, result)
 
     def _judged(
         self,
@@ -142,6 +153,7 @@ class Kit:
         judged: Judged,
         latency_ms: float | None,
         decision: Decision | None,
+        answer: Any,
     ) -> None:
         ran = judged.outcome not in _NOT_RUN
         if key.tool == _SKILL_TOOL and judged.outcome == "ok" and isinstance(args, Mapping):
@@ -149,17 +161,16 @@ class Kit:
         self._record(
             caller, key, args,
             outcome=judged.outcome, rule=judged.rule, error_type=judged.error_type,
-            latency_ms=latency_ms if ran else None, decision=decision,
+            latency_ms=latency_ms if ran else None, decision=decision, answer=answer,
         )  # fmt: skip
 
     def _softened(self, caller: Caller, decision: Decision) -> Decision:
         """A refusal that 0.1 did not know is advice for a while where 0.1 was in use before."""
-        until = self.settings.grace_until
         new = not decision.allowed and decision.rule not in _REFUSED_IN_0_1
-        if not new or until is None or self._clock() >= until:
+        if not new or self._refuses_new_kinds:
             return decision
         self.sessions.state(caller.session).spared[decision.message] = None
-        return decision._replace(allowed=True, message="", rule="")
+        return decision._replace(allowed=True, message="", rule="", failures=0)
 
     def _record(
         self,
@@ -172,6 +183,7 @@ class Kit:
         error_type: str | None,
         latency_ms: float | None,
         decision: Decision | None,
+        answer: Any = None,
     ) -> None:
         short, task = (
             (decision.shape, decision.task) if decision else self.obedience.describe(key.tool, args)
@@ -202,16 +214,50 @@ class Kit:
         )
         if self.obeys:
             self.obedience.after(
-                key.tool, outcome, task=task, session=caller.session, turn=caller.turn
+                key.tool, outcome, task=task, session=caller.session, turn=caller.turn,
+                key=None if decision is None else decision.key, answer=answer,
+            )  # fmt: skip
+
+    def ask(self, session_id: str, given: Mapping[str, Any], *, beside: bool) -> RequestDecision:
+        """A request to a model is about to be sent: what to answer instead, if anything.
+
+        Caps hold in every mode; turns of nothing but repeats end only where the policy is obeyed.
+        """
+        state = self.sessions.state(session_id)
+        asked = self.requests.before(
+            given, session=session_id, turn=state.turn, beside=beside or not self._refuses_new_kinds
+        )
+        if asked.answer is not None:
+            state.ended_by = asked.rule
+            refused = ModelRequest(
+                asked.model or state.model, text(given.get("provider")) or None, "blocked"
             )
+            self.recorder.model(session_id, **refused._asdict(), rule=asked.rule, skill=state.skill)
+        return asked
+
+    def used(self, session_id: str, model: str | None, usage: Any) -> None:
+        """What a request used, as Hermes tells it."""
+        self.requests.usage(session_id, model or "", usage_of(usage))
+
+    @property
+    def _refuses_new_kinds(self) -> bool:
+        until = self.settings.grace_until
+        return self.obeys and (until is None or self._clock() >= until)
+
+    def keep_caps(self) -> None:
+        """Keep the published caps of the house, so that they hold without the daemon."""
+        table = self.policies.budget(self.settings.house)
+        if table is not None:
+            self.requests.budget.publish(table)
 
     def advice(self, session_id: str) -> str | None:
         """What to tell the model at the start of a turn: only what it was not told last time."""
+        warning = self.requests.warning()
         if not self.obeys:
-            return None
+            return warning
         state = self.sessions.state(session_id)
         spared, state.spared = tuple(state.spared)[:MOST_LINES], {}
-        lines = self.obedience.advice()
+        lines = (*filter(None, (warning,)), *self.obedience.advising.lines())
         news = () if lines == state.advised else lines
         state.advised = lines
         return "\n".join((*news, *spared)) or None

@@ -1,25 +1,22 @@
 """What the policy does to a call, before and after it: one place for Hermes and for `Harness`."""
 
-import re
 import threading
 from collections.abc import Callable, Container
-from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
+from .advising import TASKS, Advice
 from .drawing import drawn_by
+from .judgement import RATED
 from .keys import ROUTING
 from .reader import Policies
+from .repeats import RETRY_LIMIT, Repeats
 from .shape import shape
-from .tasks import DEFAULT_TASKS, TaskTable
+from .spirals import RepeatKey
 
 BREAKER_OPEN = "breaker_open"
 HELD_BACK = "evidence_threshold"
 MOST_READS = 3
-MOST_LINES = 4
 _MOST_TURNS = 256
-_WORTH_SAYING = 0.2
-_SHOWABLE = re.compile(r"[A-Za-z][A-Za-z0-9_.:-]{0,47}( [a-z][a-z0-9:-]{0,23}){0,2}")
-_TASKS = TaskTable.of(DEFAULT_TASKS)
 
 
 class Decision(NamedTuple):
@@ -27,12 +24,14 @@ class Decision(NamedTuple):
 
     Attributes:
         allowed: False: do not run it; `message` is the one sentence for the model.
-        rule: Which rule refused it: `breaker_open` or `evidence_threshold`; empty if none did.
+        rule: Which rule refused it: `breaker_open`, `retry_limit` or `evidence_threshold`; empty if none did.
         task: read, build, test, judge or other.
         shape: The safe short form of the call.
         predicted: Its probability of success, None without enough evidence.
         probe: It is the probe of a half-open breaker.
         serial: It is a test call that should not run beside others.
+        key: What it is known by when it is made again; None inside a script, whose repeats are its own.
+        failures: After how many failures in this turn `retry_limit` refused it.
     """
 
     allowed: bool = True
@@ -43,6 +42,8 @@ class Decision(NamedTuple):
     predicted: float | None = None
     probe: bool = False
     serial: bool = False
+    key: RepeatKey | None = None
+    failures: int = 0
 
 
 class _Turn:
@@ -64,6 +65,9 @@ class Obedience:
         house: Whose calls these are.
         clock: Unix seconds.
         tools: The tools that exist here, if that is known; advice names no other.
+
+    Attributes:
+        limits_repeats: The retry limit is in force, so that one call that fails again and again counts once towards breakers.
     """
 
     def __init__(
@@ -76,8 +80,9 @@ class Obedience:
     ) -> None:
         self.policies = policies
         self.house = house
-        self._clock = clock
-        self._tools = tools
+        self.advising = Advice(policies, house, clock=clock, tools=tools)
+        self.repeats = Repeats(policies, house)
+        self.limits_repeats = True
         self._turns: dict[str, _Turn] = {}
         self._lock = threading.Lock()
 
@@ -90,13 +95,23 @@ class Obedience:
         script could not read first.
         """
         short = shape(tool, args)
-        task = _TASKS.task_type(tool, short)
+        task = TASKS.task_type(tool, short)
         verdict = self.policies.allows(tool, house=self.house)
         if not verdict.allowed:
-            message = self._unavailable(tool, verdict.since, verdict.retry_at)
+            message = self.advising.unavailable(tool, verdict.since, verdict.retry_at)
             return Decision(
                 allowed=False, message=message, rule=BREAKER_OPEN, task=task, shape=short
             )
+        key = None if inner else self.repeats.key(tool, args)
+        failures = 0
+        if key is not None and not verdict.probe:
+            failures = self.repeats.failures(key, short, session=session, turn=turn)
+        if failures:
+            message = self.repeats.refusal(tool, short, failures, self.advising.named(tool))
+            return Decision(
+                allowed=False, message=message, rule=RETRY_LIMIT, task=task, shape=short,
+                key=key, failures=failures,
+            )  # fmt: skip
         predicted = self.policies.probability(tool, self.house, args, short)
         if task == "build" and not inner and not verdict.probe:
             message = self._held_back(predicted, session, turn)
@@ -111,12 +126,48 @@ class Obedience:
                 )
         serial = task == "test" and self._is_fragile(predicted)
         return Decision(
-            task=task, shape=short, predicted=predicted, probe=verdict.probe, serial=serial
+            task=task, shape=short, predicted=predicted, probe=verdict.probe, serial=serial, key=key
         )
 
-    def after(self, tool: str, outcome: str, *, task: str, session: str, turn: str) -> None:
-        """Tell what became of a call that was allowed: for the breakers and for the turn's evidence."""
-        self.policies.record(tool, outcome, house=self.house, session=session)
+    def refused(self, decision: Decision, *, session: str, turn: str) -> None:
+        """Tell that a decision was carried out and the call was not run."""
+        if decision.key is not None and decision.failures:
+            self.repeats.refused(
+                decision.key, decision.shape, decision.failures, session=session, turn=turn
+            )
+
+    def after(
+        self,
+        tool: str,
+        outcome: str,
+        *,
+        task: str,
+        session: str,
+        turn: str,
+        key: RepeatKey | None = None,
+        answer: Any = None,
+    ) -> None:
+        """Tell what became of a call that was allowed: for the breakers and for the turn's evidence.
+
+        Args:
+            tool: The tool.
+            outcome: Its outcome.
+            task: Its task type.
+            session: Whose call.
+            turn: In which turn.
+            key: As the decision had it.
+            answer: What it returned or raised; only hashed, to see whether anything moved.
+        """
+        again = (
+            key is not None
+            and outcome in RATED
+            and self.repeats.ran(
+                key, outcome=outcome, answer=answer, task=task, session=session, turn=turn
+            )
+        )
+        # Repeats are the retry limit's business: they say nothing new of the tool.
+        if not again or not self.limits_repeats:
+            self.policies.record(tool, outcome, house=self.house, session=session)
         if task == "read" and outcome == "ok":
             with self._lock:
                 self._turn(session, turn).reads += 1
@@ -124,7 +175,7 @@ class Obedience:
     def describe(self, tool: str, args: Any) -> tuple[str, str]:
         """The shape and the task type of a call."""
         short = shape(tool, args)
-        return short, _TASKS.task_type(tool, short)
+        return short, TASKS.task_type(tool, short)
 
     def followed(
         self, tool: str, task: str, model: str | None, *, drawn: bool = False
@@ -189,23 +240,6 @@ class Obedience:
         house, confidence = self.policies.get_optimal_house(tool, asking=self.house)
         return house, confidence is not None and self._is_sure(confidence)
 
-    def advice(self) -> tuple[str, ...]:
-        """At most four short lines for the model, none when all is well."""
-        document = self.policies.document
-        if document is None:
-            return ()
-        lines: list[str] = []
-        for tool, since, retry_at in self.policies.closed_to(self.house):
-            if self._showable(tool):
-                lines.append(self._unavailable(tool, since, retry_at))
-        fragile = self._fragile_tests()
-        if fragile:
-            lines.append(
-                f"Run test calls ({fragile}) one at a time; together they often fail here."
-            )
-        lines.extend(self._better_houses())
-        return tuple(lines[:MOST_LINES])
-
     def _is_sure(self, confidence: float) -> bool:
         least = self.policies.value(ROUTING, "min_confidence_for_auto_route")
         return least is not None and confidence >= least
@@ -245,51 +279,3 @@ class Obedience:
             while len(self._turns) > _MOST_TURNS:
                 del self._turns[next(iter(self._turns))]
         return state
-
-    def _showable(self, tool: str) -> bool:
-        """Whether a name from the policy, so from some session, may stand in a prompt."""
-        tools = self._tools()
-        return _SHOWABLE.fullmatch(tool) is not None and (tools is None or tool in tools)
-
-    def _unavailable(self, tool: str, since: float | None, retry_at: float | None) -> str:
-        name = f"The tool {tool}" if _SHOWABLE.fullmatch(tool) else "This tool"
-        began = "" if since is None else f" since {datetime.fromtimestamp(since, UTC):%H:%M} UTC"
-        if retry_at is None:
-            again = "it stays so until the operator clears it"
-        else:
-            again = f"it is tried again in about {max(1, round(retry_at - self._clock()))} s"
-        return (
-            f"{name} is unavailable{began}, because it keeps failing; {again}. "
-            f"Do not repeat this call before that: use another way, or go on without it and say so."
-        )
-
-    def _fragile_tests(self) -> str:
-        """The test calls that should not run side by side, as a short list of shapes."""
-        document = self.policies.document
-        limit = self.policies.value(self.house, "parallel_test_threshold")
-        if document is None or limit is None:
-            return ""
-        found = [
-            like
-            for tool, item in document.predictions.get(self.house, {}).items()
-            for like, figures in item.get("shapes", {}).items()
-            if figures["success"] < limit
-            and _TASKS.task_type(tool, like) == "test"
-            and _SHOWABLE.fullmatch(like)
-        ]
-        return ", ".join(sorted(found)[:MOST_READS])
-
-    def _better_houses(self) -> list[str]:
-        document = self.policies.document
-        lines: list[str] = []
-        for tool in () if document is None else sorted(document.bound("routes", self.house)):
-            house, confidence = self.policies.get_optimal_house(tool, asking=self.house)
-            own, _ = self.policies.predict_success(tool, self.house)
-            if house == self.house or own is None or confidence is None:
-                continue
-            if confidence - own >= _WORTH_SAYING and self._showable(tool):
-                lines.append(
-                    f"House {house} succeeds with {tool} in {confidence:.0%} of cases, this house "
-                    f"in {own:.0%}: hand such work over where you can."
-                )
-        return lines

@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from types import MappingProxyType
 from typing import Any, NamedTuple, NoReturn
 
+from .additions import budgets, by_house, remedies, retries
 from .checks import (
     BREAKER_STATES,
     LONGEST_TEXT,
@@ -100,6 +101,9 @@ class Policy(NamedTuple):
     why: Mapping[str, Mapping[str, Any]] = _NOTHING
     names: Mapping[str, Mapping[str, str]] = _NOTHING
     own: Mapping[str, Mapping[str, Mapping[str, Any]]] = _NOTHING
+    retries: Mapping[str, Mapping[str, Any]] = _NOTHING
+    remedies: Mapping[str, Mapping[str, Any]] = _NOTHING
+    budgets: Mapping[str, Mapping[str, Any]] = _NOTHING
     digest: str = ""
 
     def bound(self, kind: str, house: str | None) -> Mapping[str, Mapping[str, Any]]:
@@ -197,6 +201,9 @@ def _checked(data: Mapping[str, Any]) -> Policy:
         why=why(_object(data, "why")),
         names=names(_object(data, "names")),
         own=own_choices(_object(data, "own")),
+        retries=by_house(data, "retries", retries),
+        remedies=by_house(data, "remedies", remedies),
+        budgets=by_house(data, "budgets", budgets),
         digest=data["digest"],
     )
 

@@ -106,6 +106,15 @@ class Policies:
         policy = self._current()
         return None if policy is None else policy.revision
 
+    def budget(self, house: str) -> Mapping[str, Any] | None:
+        """Caps and prices of a house, `{}` for none; also of a document that only observes.
+
+        Returns:
+            None where no document is at hand: then the caps that were published last go on.
+        """
+        policy = self._current()
+        return None if policy is None else policy.budgets.get(house, {})
+
     @property
     def fresh(self) -> bool:
         """Whether there is a whole document that has not expired."""

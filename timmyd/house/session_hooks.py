@@ -6,6 +6,7 @@ from typing import Any
 
 from .kit import Kit
 from .model_request import ModelRequest, answered, failed, route, text, word
+from .requests import usage_of
 from .surroundings import cron_job, in_side_work
 
 
@@ -26,12 +27,23 @@ class SessionHooks(ABC):
         kit.sessions.begin_turn(
             session_id, turn_id or "", task_id or "", model=model, beside=beside
         )
+        kit.keep_caps()
         advice = None if beside else kit.advice(session_id)
         return None if advice is None else {"context": advice}
 
     def post_api_request(self, *, session_id: str = "", **given: Any) -> None:
-        """Record a request to the model that was answered."""
+        """Record a request to the model that was answered, but for one that we answered."""
+        kit = self.kit()
+        if kit.sessions.state(session_id).ended_by and not in_side_work():
+            return
+        kit.used(session_id, text(given.get("model")), given.get("usage"))
         self._model_line(session_id, given, answered)
+
+    def post_auxiliary_call(self, **given: Any) -> None:
+        """Count what Hermes asked a model for itself, where it tells."""
+        kit, usage = self.kit(), usage_of(given.get("usage"))
+        if usage is not None:
+            kit.requests.aside(text(given.get("model")), usage)
 
     def api_request_error(self, *, session_id: str = "", **given: Any) -> None:
         """Record a request to the model that failed."""
@@ -46,9 +58,11 @@ class SessionHooks(ABC):
     ) -> None:
         """A turn is over; the turn of a background review is none of the session's."""
         if not in_side_work():
-            self.kit().recorder.end(
-                session_id, completed=bool(completed), interrupted=bool(interrupted),
-                reason=word(given.get("turn_exit_reason")),
+            kit = self.kit()
+            ended_by = kit.sessions.state(session_id).ended_by
+            kit.recorder.end(
+                session_id, completed=bool(completed) and not ended_by, interrupted=bool(interrupted),
+                reason=ended_by or word(given.get("turn_exit_reason")),
             )  # fmt: skip
 
     def on_skill_lifecycle(

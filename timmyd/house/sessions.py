@@ -20,6 +20,7 @@ class SessionState:
         chosen: What the kit would put in its place in this turn, by task type; empty for nothing.
         drawn: What the kit did put in its place for the request that is under way.
         route: Where its last request to a model went.
+        ended_by: The rule by which our own answer ended its turn; empty while none did.
         skill: The skill that was loaded last.
         task: The task type of its last call.
         advised: The advice it was given last.
@@ -27,7 +28,7 @@ class SessionState:
     """
 
     __slots__ = (
-        "advised", "chosen", "drawn", "model", "route", "skill", "spared", "task", "turn",
+        "advised", "chosen", "drawn", "ended_by", "model", "route", "skill", "spared", "task", "turn",
     )  # fmt: skip
 
     def __init__(self) -> None:
@@ -36,6 +37,7 @@ class SessionState:
         self.chosen: dict[str, str] = {}
         self.drawn: str | None = None
         self.route: Route | None = None
+        self.ended_by = ""
         self.skill: str | None = None
         self.task = ""
         self.advised: tuple[str, ...] = ()
@@ -74,7 +76,7 @@ class Sessions:
             turn = turn or f"{os.getpid():x}-{self._turns}"
             state = self.state(session_id)
             if not beside:
-                state.turn, state.chosen, state.drawn = turn, {}, None
+                state.turn, state.chosen, state.drawn, state.ended_by = turn, {}, None, ""
                 state.model = model or state.model
             self._remember(task_id, Caller(session_id, turn, beside))
             return state

@@ -1,0 +1,158 @@
+"""Requests to models: let through, booked, or answered by ourselves when a cap or a spiral ends the turn."""
+
+from collections.abc import Callable, Mapping
+from datetime import datetime
+from typing import Any, NamedTuple
+
+from .answers import answer
+from .budget import Budget, BudgetVerdict, Usage
+from .ledger import Reached
+from .model_request import count, text
+from .repeats import RETRY_LIMIT
+
+BUDGET = "budget"
+_PERCENT = 100.0
+
+
+class RequestDecision(NamedTuple):
+    """One request that is under way.
+
+    Attributes:
+        answer: What is given instead of the model's; None where the request is sent.
+        rule: Why: `retry_limit` or `budget`.
+        ticket: Of the budget.
+        turn: Its turn.
+        model: The model that is asked.
+    """
+
+    answer: object | None = None
+    rule: str = ""
+    ticket: str = ""
+    turn: str = ""
+    model: str = ""
+
+
+class RequestGate:
+    """What is asked before and told after every request to a model of one home.
+
+    Args:
+        budget: The caps of the house.
+        end_of_turn: Gives the answer that ends a turn of nothing but repeats, by session and turn.
+        house: Whose requests these are.
+    """
+
+    def __init__(
+        self, budget: Budget, end_of_turn: Callable[[str, str], str | None], house: str
+    ) -> None:
+        self.budget = budget
+        self._end_of_turn = end_of_turn
+        self._house = house
+        self._open: dict[str, RequestDecision] = {}
+        self.unheld = 0
+        """Requests that a cap or a spiral would have stopped, had their api mode been known."""
+
+    def before(
+        self, given: Mapping[str, Any], *, session: str, turn: str, beside: bool
+    ) -> RequestDecision:
+        """A request is about to be sent: the answer to give instead, or a reservation.
+
+        Args:
+            given: What Hermes tells of it.
+            session: Whose request.
+            turn: In which turn.
+            beside: It is Hermes' own work beside the session, which no repeat of the session ends.
+        """
+        model, mode = text(given.get("model")), text(given.get("api_mode"))
+        self._forget(session)
+        said = None if beside else self._end_of_turn(session, turn)
+        rule = RETRY_LIMIT
+        verdict = BudgetVerdict()
+        if said is None:
+            verdict = self.budget.before(f"{session} {turn}")
+            rule = BUDGET
+            if not verdict.allowed:
+                said = self.refusal(verdict)
+        if said is not None:
+            made = answer(mode, said, model=model)
+            if made is not None:
+                return RequestDecision(made, rule, turn=turn, model=model)
+            self.unheld += 1
+        asked = RequestDecision(ticket=verdict.ticket, turn=turn, model=model)
+        self._open[session] = asked
+        return asked
+
+    def failed(self, asked: RequestDecision, session: str) -> None:
+        """The request came to nothing."""
+        self._open.pop(session, None)
+        self.budget.released(asked.ticket)
+
+    def usage(self, session: str, model: str, usage: Usage | None) -> None:
+        """What an answered request used is known; one that was not asked about counts all the same."""
+        asked = self._open.pop(session, RequestDecision())
+        self.budget.over(
+            asked.ticket, f"{session} {asked.turn}" if asked.turn else "", model, usage
+        )
+
+    def aside(self, model: str, usage: Usage | None) -> None:
+        """Hermes asked a model for itself (a title, a summary): counted, and never stopped."""
+        self.budget.over("", "", model, usage)
+
+    def refusal(self, verdict: BudgetVerdict) -> str:
+        """The answer of a turn that a cap ends."""
+        if verdict.reached is None:
+            return (
+                f"I stopped here: the budget of {self._house} cannot be kept ({verdict.trouble}), and its operator "
+                f"asked to stop then. (timmy)"
+            )
+        until = _until(verdict.resets_at)
+        return (
+            f"I stopped here: {self._house} has reached its cap, {in_words(verdict.reached)}. {until} An operator "
+            f"can raise it; nothing of this turn is lost. (timmy)"
+        )
+
+    def warning(self) -> str | None:
+        """A line for the model where a cap is near; None where none is."""
+        near = self.budget.near()
+        return None if near is None else f"Be brief: {in_words(near)} is used."
+
+    def _forget(self, session: str) -> None:
+        """A request whose usage nobody told before the next one counts as what was reserved."""
+        left = self._open.pop(session, None)
+        if left is not None and left.ticket:
+            self.budget.over(left.ticket, f"{session} {left.turn}", left.model, None)
+
+
+def usage_of(told: object) -> Usage | None:
+    """Tokens of an answered request, cached and reasoning ones included, from what the hooks tell."""
+    if not isinstance(told, Mapping):
+        return None
+    read = count(told.get("input_tokens", told.get("prompt_tokens")))
+    written = count(told.get("output_tokens", told.get("completion_tokens")))
+    total = count(told.get("total_tokens"))
+    if read is None and written is None and total is None:
+        return None
+    if "input_tokens" in told:
+        read = (read or 0) + sum(
+            count(told.get(name)) or 0 for name in ("cache_read_tokens", "cache_write_tokens")
+        )
+    known = float(read or 0) + float(written or 0)
+    return (
+        Usage(max(float(read or 0), (total or 0.0) - (written or 0)), float(written or 0))
+        if known or total
+        else None
+    )
+
+
+def in_words(reached: Reached) -> str:
+    """`19,800 of 20,000 tokens a day (99 %)`."""
+    unit, _, window = reached.cap.partition("_per_")
+    share = reached.used / reached.limit * _PERCENT if reached.limit else _PERCENT
+    figures = ":,.0f" if unit == "tokens" else ":,.2f"
+    used, limit = (format(one, figures[1:]) for one in (reached.used, reached.limit))
+    return f"{used} of {limit} {unit} a {window} ({share:.0f} %)"
+
+
+def _until(resets_at: datetime | None) -> str:
+    if resets_at is None:
+        return "The next turn has a cap of its own."
+    return f"It begins anew at {resets_at:%H:%M} on {resets_at:%d %B} ({resets_at.tzname()})."
