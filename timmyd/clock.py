@@ -17,6 +17,11 @@ def monotonic() -> float:
     return time.monotonic()
 
 
+def boottime() -> float:
+    """Seconds since the machine started, asleep or awake; never jumps, the same for all processes."""
+    return time.clock_gettime(time.CLOCK_BOOTTIME)
+
+
 def monotonic_us() -> int:
     """CLOCK_MONOTONIC in microseconds, as systemd wants it in MONOTONIC_USEC."""
     return time.clock_gettime_ns(time.CLOCK_MONOTONIC) // 1000

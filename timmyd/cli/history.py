@@ -11,9 +11,11 @@ from timmyd.cli.options import ConfigOption, JsonOption, StateOption
 from timmyd.cli.output import FAILED, UsageError, is_terminal, print_json, say
 from timmyd.cli.where import context
 from timmyd.engine.ingest import Ingest
+from timmyd.service.homes import Place
 from timmyd.service.lock import holder
 from timmyd.service.logs import printable
 from timmyd.service.privilege import as_owner
+from timmyd.service.reckoning import Reckoning
 from timmyd.store.database import PatternDatabase
 from timmyd.tools.import_wanted import ImportProgress, ImportReport, split_house
 from timmyd.tools.importing import import_paths
@@ -46,7 +48,12 @@ def take_in(
         database = PatternDatabase(found.database)
     try:
         with _bar() as progress:
-            report = import_paths(database, Ingest.of(found.settings), paths, progress=progress)
+            places = [Place(path) for path, _ in map(split_house, paths)]
+            reckoning = Reckoning.begin(database, places)
+            report = import_paths(
+                database, Ingest.of(found.settings), paths,
+                progress=progress, clock=reckoning, trust=reckoning.held,
+            )  # fmt: skip
     except ValueError as error:
         raise UsageError(str(error)) from None
     finally:

@@ -83,6 +83,7 @@ def _print_status(known: dict[str, Any], now: float) -> None:
         return
     if pid is not None and now - seen > _STALE_S:
         say(f"its last tick was {_ago(now - seen)} ago: it may hang")
+    _print_clock(known.get("clock") or {})
     say(
         f"revision {known['revision']}, published {_when(known.get('published_at'), now)};"
         f" last read {_when(known.get('ingested_at'), now)};"
@@ -122,6 +123,18 @@ def _print_attention(found: Sequence["Attention"]) -> None:
         say("nothing needs attention")
     for line in attention_lines(found):
         say(line.plain.rstrip())
+
+
+def _print_clock(clock: dict[str, Any]) -> None:
+    ahead_s = clock.get("ahead_s") or 0.0
+    if ahead_s:
+        where = "ahead of" if ahead_s > 0 else "behind"
+        say(
+            f"the clock is {_ago(abs(ahead_s))} {where} what our ticks and the files say:"
+            " nothing is deleted until they agree"
+        )
+    elif clock.get("jumps"):
+        say(f"the clock jumped {clock['jumps']} times, last by {clock['jump_s']:+.0f} s")
 
 
 def _when(at: float | None, now: float) -> str:

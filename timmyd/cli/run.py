@@ -24,6 +24,7 @@ from timmyd.service.loop import Daemon
 from timmyd.service.metrics import Metrics
 from timmyd.service.outside import Outside
 from timmyd.service.privilege import stranger, user_name
+from timmyd.service.reckoning import Reckoning
 from timmyd.service.systemd import Notifier
 from timmyd.service.ticking import Summary
 from timmyd.store.database import PatternDatabase
@@ -99,7 +100,8 @@ def main(words: Sequence[str]) -> int:
     with StateLock(found.state):
         database = _open(found, notifier, log)
         try:
-            engine = IntelligenceEngine(database, settings=found.settings)
+            reckoning = Reckoning.begin(database, where)
+            engine = IntelligenceEngine(database, settings=found.settings, clock=reckoning)
             if engine.learner.settled:
                 log.event("learning_settled", detail=_settled(engine))
             daemon = Daemon(
@@ -107,7 +109,13 @@ def main(words: Sequence[str]) -> int:
                 where,
                 state=found.state,
                 engine=engine,
-                outside=Outside(log, Metrics(__version__)),
+                outside=Outside(
+                    log,
+                    Metrics(__version__),
+                    reckoning,
+                    wall=reckoning.wall,
+                    trust=reckoning.held,
+                ),
                 notifier=notifier,
                 reload=reload,
                 policy=None if given.policy is None else given.policy.absolute(),

@@ -13,7 +13,7 @@ from timmyd.core.counting.walk import Placement, place
 from timmyd.core.model import Call, Execution, Session
 from timmyd.core.tasks import TaskTable
 from timmyd.engine.facts import Describer, clean_model, judge_result, loads_result
-from timmyd.engine.intake import HORIZON_S, Cursor, Origin, Taken, keep_known, settle_times
+from timmyd.engine.intake import Cursor, Origin, Taken, keep_known, settle_times
 from timmyd.engine.lineage import Lineages
 from timmyd.engine.lines import LineIngest
 from timmyd.house.outcome import PLAIN, Judged, Marks, judge
@@ -119,8 +119,8 @@ class Ingest:
         """Take in what a document-like source shows of a session; `cursor` as for `take`."""
         first_look = cursor is None or cursor.unfinished
         sure = settle_times(shown, origin)
-        written_at = min(shown.updated_at or origin.written_at, origin.now)
-        if written_at < origin.now - HORIZON_S and shown.calls:
+        written_at, _ = origin.dated(shown.updated_at or origin.written_at)
+        if written_at < origin.oldest and shown.calls:
             shown = msgspec.structs.replace(
                 shown, calls=[], checkpoint=None, skipped={"too_old": len(shown.calls)}
             )
@@ -229,13 +229,13 @@ class _Drafts:
         self._house = batch.house_of(lineage) or origin.house
         self._source = shown.source
         self._model = clean_model(shown.model) if shown.model else None
-        self._now = origin.now
-        end = min(shown.updated_at or origin.written_at, origin.now)
-        start = shown.started_at
+        self._origin = origin
+        end, _ = origin.dated(shown.updated_at or origin.written_at)
+        start = None if shown.started_at is None else origin.dated(shown.started_at)[0]
         self._spread = spread_over is not None and start is not None and start < end
         self._start = start if start is not None else end
         self._step = (end - self._start) / max(1, spread_over or 0)
-        self._written = min(origin.written_at, origin.now)
+        self._written, _ = origin.dated(origin.written_at)
 
     def __call__(self, placement: Placement) -> Execution:
         """The execution that a placed call is."""
@@ -265,7 +265,7 @@ class _Drafts:
         """When a call ran, Unix seconds, and whether that is inferred (CONTRACT §1)."""
         at = placement.call.at
         if at is not None and at > 0:
-            return min(at, self._now), at > self._now
+            return self._origin.dated(at)
         if self._spread:
             return self._start + self._step * (placement.position + 1), True
         return self._written, True

@@ -18,7 +18,7 @@ from timmyd.core.counting.row_thread import Arrival, Asked, Resolved, Thread
 from timmyd.core.model import Call, Execution, Facts
 from timmyd.engine.facts import clean_model
 from timmyd.engine.ingest import Ingest
-from timmyd.engine.intake import HORIZON_S, Origin
+from timmyd.engine.intake import Origin, dated_rows
 from timmyd.engine.lineage import Lineages, Seen, continued
 from timmyd.house.outcome import Judged
 from timmyd.sources.state_db_rows import Row, SessionRow, ends_of_blocks
@@ -50,10 +50,9 @@ class TakenRows(NamedTuple):
 class RowIngest:
     """Applies rows to a batch. Holds settings, no other state."""
 
-    def __init__(self, ingest: Ingest, *, horizon_s: float = HORIZON_S) -> None:
+    def __init__(self, ingest: Ingest) -> None:
         """Use the settings of `ingest`."""
         self.ingest = ingest
-        self.horizon_s = horizon_s
 
     def take(
         self,
@@ -112,14 +111,16 @@ class _Flow:
         self.origin = origin
         self.sessions = sessions
         self.times_tell = times_tell
-        self.oldest = origin.now - settings.horizon_s
+        self.oldest = origin.oldest
         self.views: dict[str, _View] = {}
         self.memories: dict[int, RowMemory] = {}
         self.drafts: dict[int, Execution] = {}
         self.new = self.duplicates = self.amended = 0
         self.skipped: dict[str, int] = {}
+        self.redated: set[int] = set()
 
     def run(self, rows: Sequence[Row]) -> TakenRows:
+        rows, self.redated = dated_rows(rows, self.origin)
         fresh = [row for row in rows if row.at is None or row.at >= self.oldest]
         if len(fresh) < len(rows):
             self._skip("too_old", len(rows) - len(fresh))
@@ -200,7 +201,7 @@ class _Flow:
         arrival = Arrival(at, view.sid, row.uid, view.continues_at, view.branched, ended_at)
         resolved = view.memory.resolve(view.thread, asked, arrival, self.batch.new_execution)
         self._open(view, row, asked, resolved)
-        approximate = resolved.inserted_in_bulk or row.at is None
+        approximate = resolved.inserted_in_bulk or row.at is None or row.id in self.redated
         for place in resolved.new:
             execution = resolved.executions[place]
             self.drafts[execution] = self._draft(
@@ -305,7 +306,8 @@ class _Flow:
         return msgspec.structs.replace(
             before,
             at=min(at, self.origin.now),
-            at_approximate=before.at_approximate and before.source == "state_db",
+            at_approximate=(before.at_approximate and before.source == "state_db")
+            or row.id in self.redated,
             model=clean_model(model) if model else before.model,
             outcome=verdict.outcome,
             rule=verdict.rule,

@@ -1,14 +1,17 @@
 """What goes into taking a file in, and what comes out; shared by every flow."""
 
-from collections.abc import Mapping
+import math
+from collections.abc import Mapping, Sequence
 from typing import Final, NamedTuple
 
 import msgspec
 import xxhash
 
+from timmyd.core.clock_trust import EARLIEST_CALL, Skew
 from timmyd.core.model import Checkpoint, Execution, Session, Source
 from timmyd.house.units import DAY_S
 from timmyd.sources import telemetry
+from timmyd.sources.state_db_rows import Row
 
 HORIZON_S: Final = 400 * DAY_S
 """What is older is not taken in: what is remembered of lineages goes after this time."""
@@ -27,9 +30,10 @@ class Origin(NamedTuple):
         source: Which source reads it.
         name: The file's name without folder and ending.
         written_at: The file's time of change, Unix seconds.
-        now: Unix seconds; nothing is recorded later than this.
+        now: Unix seconds, as they are believed; nothing is recorded later than this.
         owner: Uid of the owner of the home, None where it is not known.
         imported: An operator handed it over: it may be a copy that lies with somebody else.
+        skew: How wrong the clocks are held to be that wrote it.
     """
 
     home: str
@@ -40,6 +44,21 @@ class Origin(NamedTuple):
     now: float
     owner: int | None = None
     imported: bool = False
+    skew: Skew = Skew()
+
+    def dated(self, at: float) -> tuple[float, bool]:
+        """When something happened that claims `at`, and whether that is only about right."""
+        if at < EARLIEST_CALL and not self.skew.ahead_s:
+            return min(max(self.written_at, EARLIEST_CALL), self.now), True
+        return self.skew.dated(at, self.now)
+
+    @property
+    def oldest(self) -> float:
+        """What happened before is not taken in, Unix seconds.
+
+        While the clock is doubted nothing is too old: the cursor goes on, so it would be lost.
+        """
+        return -math.inf if self.skew.ahead_s else self.now - HORIZON_S
 
 
 class Cursor(msgspec.Struct, kw_only=True):
@@ -121,3 +140,15 @@ def keep_known(found: Execution, before: Execution) -> Execution:
     if not found.shape:
         gaps["shape"] = before.shape
     return msgspec.structs.replace(found, **gaps) if gaps else found
+
+
+def dated_rows(rows: Sequence[Row], origin: Origin) -> tuple[list[Row], set[int]]:
+    """Rows with the times that are believed, and the ids of those that were written at another."""
+    believed: list[Row] = []
+    redated: set[int] = set()
+    for row in rows:
+        at, is_approximate = (0.0, False) if row.at is None else origin.dated(row.at)
+        believed.append(msgspec.structs.replace(row, at=at) if is_approximate else row)
+        if is_approximate:
+            redated.add(row.id)
+    return believed, redated

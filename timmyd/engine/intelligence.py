@@ -345,9 +345,9 @@ class IntelligenceEngine(Answers):
 
     # ------------------------------------------------------------------- publishing
     def policy_document(
-        self, *, revision: int | None = None, now: float | None = None
+        self, *, revision: int | None = None, now: float | None = None, ahead_s: float = 0.0
     ) -> dict[str, Any]:
-        """The document of CONTRACT §3 as it would be published now."""
+        """The document of CONTRACT §3 as of now, for houses whose clocks are `ahead_s` ahead of that."""
         now = self.clock() if now is None else now
         learner, settings = self.learner, self.settings
         values = learner.judgement.values()
@@ -357,7 +357,7 @@ class IntelligenceEngine(Answers):
         names = published_names(house for house in houses if house.state != "forgotten")
         document = build(
             revision=self.revision + 1 if revision is None else revision,
-            published_at=now,
+            published_at=now + ahead_s,
             data_through=self._data_through,
             life_s=settings.publish.life_s,
             mode=settings.publish.mode,

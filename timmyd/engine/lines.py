@@ -13,7 +13,7 @@ from timmyd.core.counting.register import Register
 from timmyd.core.model import Execution
 from timmyd.core.tasks import TaskTable
 from timmyd.engine.facts import clean_model, clean_tool, facts_key
-from timmyd.engine.intake import HORIZON_S, Cursor, Origin, Taken, keep_known
+from timmyd.engine.intake import Cursor, Origin, Taken, keep_known
 from timmyd.engine.lineage import Lineages
 from timmyd.sources import telemetry
 from timmyd.sources.decoding import Content
@@ -49,7 +49,8 @@ class LineIngest:
         new = duplicates = amended = 0
         skipped = dict(found.refused)
         for line in found.lines:
-            if line.at < origin.now - HORIZON_S:
+            at, _ = origin.dated(line.at)
+            if at < origin.oldest:
                 skipped["too_old"] = skipped.get("too_old", 0) + 1
                 continue
             ids = ids_of(line.call_id) if line.kind == "tool" and not line.inner else ()
@@ -61,7 +62,6 @@ class LineIngest:
             if not register.take_line(line.run, line.n):
                 duplicates += 1
                 continue
-            at = min(line.at, origin.now)
             if line.kind == "tool":
                 if self._take_tool_line(batch, origin, register, lineage, line, at):
                     new += 1
@@ -117,6 +117,7 @@ class LineIngest:
         return Execution(
             id=0,
             at=at,
+            at_approximate=origin.dated(line.at)[1],
             session=lineage,
             house=batch.house_of(lineage) or origin.house,
             tool=clean_tool(line.tool),

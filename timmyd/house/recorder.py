@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from .lines import encoded, file_name
+from .regular import files_in
 
 SCHEMA = "timmy.telemetry/1"
 KEEP_S = 14 * 86_400.0
@@ -99,6 +100,7 @@ class Recorder:
         self._pid = os.getpid()
         self._about: dict[str, dict[str, str]] = {}
         self._swept_at: float | None = None
+        self._anchor: float | None = None
 
     def about(
         self,
@@ -180,7 +182,8 @@ class Recorder:
         """Remove own files that nothing was written to for `keep_s`; at most once in six hours.
 
         A file is removed only if it is a regular one of ours: named `*.jsonl` in our folder,
-        its first line a header of this schema.
+        its first line a header of this schema. Time goes on from the newest file that this process
+        did not write, so a clock that is wrong for one session removes nothing.
 
         Returns:
             How many were removed.
@@ -190,16 +193,18 @@ class Recorder:
                 return 0
             self._swept_at = now
         removed = 0
-        with suppress(OSError), os.scandir(self.directory) as entries:
-            for entry in entries:
-                with suppress(OSError):
-                    info = entry.stat(follow_symlinks=False)
-                    old = now - info.st_mtime > self._keep_s and stat.S_ISREG(info.st_mode)
-                    if old and entry.name.endswith(".jsonl") and _is_ours(entry.path):
-                        os.unlink(entry.path)  # noqa: PTH108 - the entry has the path as text
-                        removed += 1
-                if removed >= _MOST_REMOVED:
-                    break
+        with suppress(OSError):
+            found = files_in(self.directory, ".jsonl")
+            if self._anchor is None:
+                mine = {file_name(session_id) for session_id in tuple(self._runs)}
+                others = [at for name, _, at in found if name not in mine]
+                self._anchor = max(others, default=now) - time.monotonic()
+            # a clock that is ahead of what was written before must not make all of it old
+            until = min(now, self._anchor + time.monotonic())
+            for _, path, at in found:
+                if until - at > self._keep_s and removed < _MOST_REMOVED and _is_ours(path):
+                    os.unlink(path)  # noqa: PTH108 - the entry has the path as text
+                    removed += 1
         return removed
 
     def _append(

@@ -3,6 +3,7 @@
 import os
 import stat
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 from .checks import PolicyError
@@ -60,3 +61,19 @@ def _is_remote(path: str) -> bool:
             if real.startswith(point):
                 best, kind = fields[1], fields[2]
     return kind.startswith(_NETWORK_FILE_SYSTEMS)
+
+
+def files_in(folder: Path, ending: str) -> list[tuple[str, str, float]]:
+    """(name, path, time of change in Unix seconds) of the regular files whose names end so.
+
+    Raises:
+        OSError: The folder cannot be listed.
+    """
+    found = []
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            with suppress(OSError):
+                info = entry.stat(follow_symlinks=False)
+                if stat.S_ISREG(info.st_mode) and entry.name.endswith(ending):
+                    found.append((entry.name, entry.path, info.st_mtime))
+    return found

@@ -49,34 +49,38 @@ class Intake:
             hints: Where hints at changed files arrive.
             operators: See `Tenancy`.
         """
-        log, metrics, clock, steady = outside or nobody_listens()
+        outside = outside or nobody_listens()
         places = list(places)
-        tenancy = Tenancy(database.owners, places, log=log, clock=clock, operators=operators)
+        tenancy = Tenancy(
+            database.owners, places, log=outside.log, clock=outside.clock, operators=operators
+        )
         self.inbox = Inbox(
             places,
             Looks(database.file_looks()),
             largest_bytes=largest_bytes,
             settle_s=settle_s,
             hints=hints,
-            steady=steady,
+            steady=outside.steady,
             house_of=tenancy.house_of,
         )
         self.reader = Reader(
             database,
             ingest,
             self.inbox,
-            log=log,
-            metrics=metrics,
-            clock=clock,
+            log=outside.log,
+            metrics=outside.metrics,
+            clock=outside.clock,
+            skew=outside.skew,
             largest_bytes=largest_bytes,
         )
         self.state_dbs = StateDbs(
             self.inbox.places,
             database,
             RowIngest(ingest),
-            log=log,
-            metrics=metrics,
-            clock=clock,
+            log=outside.log,
+            metrics=outside.metrics,
+            clock=outside.clock,
+            skew=outside.skew,
             settle_s=settle_s,
             house_of=tenancy.house_of,
         )

@@ -45,6 +45,8 @@ EVENTS: Final[Mapping[str, Event]] = {
     "directory_refused": Event("warning", "A directory of sessions is there and may not be read."),
     "backlog_started": Event("info", "Files wait that were written while nobody looked."),
     "backlog_done": Event("info", "Every file that waited has been read."),
+    "clock_jumped": Event("warning", "The clock contradicts its witnesses; nothing is deleted on it."),
+    "clock_believed": Event("notice", "The clock that was doubted is right after all, or again."),
     "scan_done": Event("debug", "Every directory was looked at."),
     "scan_failed": Event("warning", "A directory could not be looked at; the next scan tries again."),
     "file_taken": Event("debug", "A file was read and its new executions are committed."),

@@ -44,7 +44,7 @@ class Lookout:
         self.intake = intake
         self.watcher = watcher
         self.has_news = False
-        self._log, self._metrics, self._clock, self._steady = outside
+        self._log, self._metrics, self._clock, self._steady, *_ = outside
         self._once = Once()
         self._frame = Frame()
         self._is_polling = False

@@ -22,7 +22,7 @@ from timmyd.service.outside import Outside
 from timmyd.service.publisher import Publisher
 from timmyd.service.reading import Progress
 from timmyd.service.systemd import Notifier, watchdog_interval_s
-from timmyd.service.telling import status_line, status_of
+from timmyd.service.telling import ClockNews, status_line, status_of
 from timmyd.service.ticking import Summary, Ticking
 from timmyd.service.trouble import Trouble
 from timmyd.service.upkeep import Upkeep
@@ -58,22 +58,22 @@ class Daemon:
             notifier: Speaks to systemd.
             reload: Gives new settings, or raises ConfigError.
             policy: Where to publish, if not where the settings say.
-            hints: Where directory events arrive; waiting for them is the loop's only wait.
-            watcher: Makes what gets the events.
+            hints: Where directory events arrive; the loop's only wait.
+            watcher: Makes what gets them.
         """
         self.settings = settings
         self.state = state
         self.engine = engine
         self.notifier = notifier
         self.outside = outside
-        self.log, self.metrics, self.clock, self.steady = outside
+        self.log, self.metrics, self.clock, self.steady, *_ = outside
         self.hints = hints or Hints()
         self.started_at = self.clock()
         self._policy_override = policy
         self._reload = reload
         self._make_watcher = watcher
-        self._stopping = False
-        self._reloading = False
+        self._stopping = self._reloading = False
+        self._clock_news = ClockNews(outside)
         interval = watchdog_interval_s(os.environ)
         self._heartbeat = Deadline(_LONGEST_WAIT_S if interval is None else interval / 3)
         publisher = Publisher(engine, self._policy_path())
@@ -120,6 +120,7 @@ class Daemon:
         """Take in all that is there, adapt, publish; no waiting, no watching."""
         self.intake.find()
         self.intake.scan(trusted=False)
+        self._clock_news.look()
         try:
             for progress in self.intake.read_all():
                 self._note(progress)
@@ -178,7 +179,7 @@ class Daemon:
         return min(max(0.0, until - now, self.trouble.until - now), _LONGEST_WAIT_S)
 
     def stop(self) -> None:
-        """Say and save what is still to be said and saved."""
+        """Say what is still to be said, and save it."""
         self.notifier.stopping()
         self.log.event("daemon_stopping")
         with suppress(StoreError):
@@ -196,13 +197,14 @@ class Daemon:
             self.upkeep.rest_soon()
 
     def _tick(self) -> None:
+        if self._clock_news.look():
+            self.ticking.tick_soon()
         if self.steady() < self.ticking.due_at:
             return
         self.engine.save_status(self.status())
         self.ticking.tick()
-        self.log.event(
-            "tick_done", revision=self.publisher.revision, backlog=self.intake.inbox.backlog
-        )
+        waiting = self.intake.inbox.backlog
+        self.log.event("tick_done", revision=self.publisher.revision, backlog=waiting)
         self.notifier.status(self._words())
 
     def _adapt(self) -> bool:
@@ -291,7 +293,8 @@ class Daemon:
         return status_of(
             self.publisher,
             self.lookout,
-            now=self.clock(),
+            trust=self.outside.trust(),
+            now=self.outside.wall(),
             started_at=self.started_at,
             ingested_at=self.ticking.ingested_at,
         )

@@ -28,19 +28,25 @@ class Publisher:
         self._disk = disk
         self._content: str | None = None
 
-    def publish(self, now: float, *, life_s: float) -> bool:
+    def publish(self, now: float, *, life_s: float, ahead_s: float = 0.0) -> bool:
         """Publish if there is a reason to; True if the file was replaced.
 
         The revision is in the database before it is in the file, so that no revision is ever used
         twice, whenever the process dies.
 
+        Args:
+            now: Unix seconds, as they are believed.
+            life_s: How long houses obey what is published.
+            ahead_s: So far the clock of this machine, and of the houses on it, is ahead of that.
+
         Raises:
             PublishError: The old file stands; the next call tries again.
         """
         revision = self.revision + 1
-        document = self.engine.policy_document(revision=revision, now=now)
+        document = self.engine.policy_document(revision=revision, now=now, ahead_s=ahead_s)
         content = content_digest_without_times(document)
-        fresh = self.published_at is not None and 0 <= now - self.published_at < life_s / 2
+        published_at = now + ahead_s
+        fresh = self.published_at is not None and 0 <= published_at - self.published_at < life_s / 2
         if content == self._content and fresh and self.target.exists():
             return False
         self.engine.announce(revision, now=now)
@@ -50,7 +56,7 @@ class Publisher:
             publish(encode(document), self.target, disk=self._disk)
         except OSError as error:
             raise PublishError(str(self.target), error.strerror or str(error)) from error
-        self.published_at = now
+        self.published_at = published_at
         self._content = content
         return True
 

@@ -2,12 +2,14 @@
 
 import mmap
 import os
+from collections.abc import Callable
 from typing import NamedTuple
 
 import msgspec
 import xxhash
 
 from timmyd.clock import Clock, monotonic
+from timmyd.core.clock_trust import Skew
 from timmyd.core.model import Checkpoint, Session
 from timmyd.engine.ingest import Ingest
 from timmyd.engine.intake import Cursor, Origin, Taken
@@ -60,6 +62,7 @@ class Reader:
         metrics: Metrics,
         clock: Clock,
         largest_bytes: int,
+        skew: Callable[[], Skew] = Skew,
     ) -> None:
         self.imported = False
         self.database = database
@@ -68,6 +71,7 @@ class Reader:
         self.log = log
         self.metrics = metrics
         self.clock = clock
+        self.skew = skew
         self.once = Once()
         self._largest_bytes = largest_bytes
         self._buffer = _buffer(_BUFFER_BYTES)
@@ -230,6 +234,7 @@ class Reader:
                 now=now,
                 owner=status.st_uid,
                 imported=self.imported,
+                skew=self.skew(),
             )
             offset = 0
             if waiting.source == "snapshot" and cursor is not None:

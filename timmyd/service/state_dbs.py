@@ -1,6 +1,6 @@
 """Follows the `state.db` of every Hermes home and profile: a cheap look, then a bounded piece of what is new."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Final
@@ -8,6 +8,7 @@ from typing import Final
 import msgspec
 
 from timmyd.clock import Clock, monotonic
+from timmyd.core.clock_trust import Skew
 from timmyd.engine.ingest_rows import RowIngest, TakenRows
 from timmyd.engine.intake import Origin
 from timmyd.errors import SessionError, StoreError
@@ -64,6 +65,7 @@ class StateDbs:
         log: EventLogger,
         metrics: Metrics,
         clock: Clock,
+        skew: Callable[[], Skew] = Skew,
         settle_s: float = 0.25,
         house_of: HouseOf = as_claimed,
     ) -> None:
@@ -76,6 +78,7 @@ class StateDbs:
             log: Told what was taken and what could not be.
             metrics: Counts the same.
             clock: Gives the time of what is recorded, Unix seconds.
+            skew: How wrong the system's clock is held to be.
             settle_s: A database is read again at most once in this time.
             house_of: Says whose each home is.
         """
@@ -86,6 +89,7 @@ class StateDbs:
         self.log = log
         self.metrics = metrics
         self.clock = clock
+        self.skew = skew
         self.once = Once()
         self.files: dict[Path, StateDb] = {}
         self.restarts = 0
@@ -221,6 +225,7 @@ class StateDbs:
             now=now,
             owner=None if file.directory is None else file.directory.owner_uid,
             imported=self.imported,
+            skew=self.skew(),
         )
         with self.database.batch() as batch:
             taken = self.ingest.take(
@@ -266,7 +271,9 @@ class StateDbs:
             self.restarts += 1
             self.log.event("session_rewritten", file=str(file.path), reason=chunk.restarted)
         # within a grain of the file system's clock another write would not show: look once more
-        settled = found == file.read_as or not _is_written_at(found, self.clock())
+        settled = found == file.read_as or not _is_written_at(
+            found, self.clock() + self.skew().ahead_s
+        )
         file.cursor = chunk.cursor
         file.more = chunk.more
         file.read_as = None if chunk.more else found

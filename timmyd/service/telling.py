@@ -2,8 +2,12 @@
 
 import os
 
+import msgspec
+
 from timmyd import __version__
+from timmyd.core.clock_trust import ClockTrust
 from timmyd.service.lookout import Lookout
+from timmyd.service.outside import Outside
 from timmyd.service.publisher import Publisher
 
 _REFUSED_MOST = 50
@@ -21,21 +25,47 @@ def status_line(
     return ", ".join(parts)
 
 
+class ClockNews:
+    """Logs that the clock jumped, or is believed again."""
+
+    def __init__(self, outside: Outside) -> None:
+        """What was held when the process started is news, too."""
+        self._outside = outside
+        self._before = ClockTrust(jumps=outside.trust().jumps)
+        if outside.trust().ahead_s:
+            self._before = ClockTrust(jumps=outside.trust().jumps - 1)
+
+    def look(self) -> bool:
+        """Look at the clock; True if there is news."""
+        before, after = self._before, self._outside.trust()
+        self._before = after
+        if after.jumps != before.jumps:
+            believed = "no" if after.ahead_s else "yes"
+            self._outside.log.event("clock_jumped", by_s=round(after.jump_s), believed=believed)
+            return True
+        if before.ahead_s and not after.ahead_s:
+            self._outside.log.event("clock_believed", by_s=round(before.ahead_s))
+            return True
+        return False
+
+
 def status_of(
     publisher: Publisher,
     lookout: Lookout,
     *,
+    trust: ClockTrust,
     now: float,
     started_at: float,
     ingested_at: float | None,
 ) -> dict[str, object]:
-    """What `timmyd status` shows, as plain JSON; times are Unix seconds."""
+    """What `timmyd status` shows, as plain JSON; times are Unix seconds, `now` as all others see it."""
     intake = lookout.intake
     return {
         "pid": os.getpid(),
         "version": __version__,
         "started_at": started_at,
         "seen_at": now,
+        "clock": msgspec.structs.asdict(trust),
         "ingested_at": ingested_at,
         "published_at": publisher.published_at,
         "revision": publisher.revision,

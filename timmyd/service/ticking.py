@@ -74,17 +74,23 @@ class Ticking:
         self.in_backlog = False
         self.ingested_at: float | None = None
         self._settings = settings
-        self._log, self._metrics, self._clock, self._steady = outside
+        self._log, self._metrics, self._clock, self._steady, *_ = outside
+        self._skew = outside.skew
         self._once = Once()
         self._has_evidence = False
         self._ticked_at = -1e9
         self._tick = Deadline(settings.schedule.tick_s)
 
+    def tick_soon(self) -> None:
+        """Something happened that cannot wait for the next tick."""
+        self.has_news = True
+        self._tick.soon(self._steady(), 0.0)
+
     def use(self, settings: Settings) -> None:
         """New settings are in force, from now on."""
         self._settings = settings
         self._tick.every_s = settings.schedule.tick_s
-        self._tick.soon(self._steady(), 0.0)
+        self.tick_soon()
 
     def note(self, progress: Progress, *, waiting: int) -> bool:
         """So much was read, and so many files still wait; True if a backlog is read to its end now."""
@@ -152,7 +158,8 @@ class Ticking:
         """
         now = self._clock()
         try:
-            if self.publisher.publish(now, life_s=self._settings.publish.life_s):
+            life_s = self._settings.publish.life_s
+            if self.publisher.publish(now, life_s=life_s, ahead_s=self._skew().ahead_s):
                 self.has_news = True
                 self._metrics.published(now, self.publisher.revision)
                 self._log.event("policy_published", revision=self.publisher.revision)

@@ -1,5 +1,6 @@
 """What keeps a daemon fit for years: old rows go, memory is given back, metrics are written."""
 
+import math
 from pathlib import Path
 
 from timmyd.config import Settings, metrics_path
@@ -32,7 +33,8 @@ class Upkeep:
         """
         self.engine = engine
         self._state = state
-        self._log, self._metrics, self._clock, self._steady = outside
+        self._log, self._metrics, self._clock, self._steady, *_ = outside
+        self._skew = outside.skew
         self._once = Once()
         self._is_rested = False
         self._prune = Deadline(_PRUNE_S)
@@ -44,7 +46,7 @@ class Upkeep:
     @property
     def due_at(self) -> float:
         """When it would like to be called; the rest rides along."""
-        return self._prune.at
+        return math.inf if self._skew().ahead_s else self._prune.at
 
     def was_busy(self) -> None:
         """There is something to give back again."""
@@ -77,8 +79,8 @@ class Upkeep:
         return False
 
     def _remove_old(self, settings: Settings, now: float) -> None:
-        if not self._prune.is_due(now):
-            return
+        if self._skew().ahead_s or not self._prune.is_due(now):
+            return  # what is old is not known while the clock is doubted
         keep = settings.retention
         more = self.engine.database.prune(
             now=self._clock(),

@@ -177,6 +177,7 @@ def check_daemon(state: Path, status: dict[str, Any], *, now: float) -> Iterator
     if (version := status.get("version")) not in {None, __version__}:
         words = f"the daemon (pid {pid}) is timmyd {version}, this is {__version__}"
         yield note("daemon_old", state, words, "restart it: systemctl restart timmyd")
+    yield from _check_clock(status.get("clock"))
     if status.get("observer") == "polling":
         yield note(
             "daemon_polls",
@@ -184,6 +185,21 @@ def check_daemon(state: Path, status: dict[str, Any], *, now: float) -> Iterator
             "the daemon got no directory events and looks every two seconds",
             "raise fs.inotify.max_user_instances and max_user_watches with sysctl",
         )
+
+
+def _check_clock(clock: object) -> Iterator[Finding]:
+    if not isinstance(clock, dict) or not clock.get("jumps"):
+        return
+    ahead_s, jump_s = float(clock.get("ahead_s", 0.0)), float(clock.get("jump_s", 0.0))
+    if ahead_s:
+        words = (
+            f"is {ahead_s:+.0f} s off what our ticks and the files say: nothing is deleted,"
+            " and calls are dated by what they say"
+        )
+        yield wrong("clock_doubted", "clock", words, "set the clock; timedatectl status")
+    else:
+        words = f"jumped {clock['jumps']} times, last by {jump_s:+.0f} s"
+        yield note("clock_jumped", "clock", words, "synchronise it: timedatectl set-ntp true")
 
 
 def check_inotify(folders: int, *, proc: Path = Path("/proc"), uid: int) -> Iterator[Finding]:

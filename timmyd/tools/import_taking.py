@@ -6,13 +6,13 @@ from itertools import islice
 from typing import Final
 
 from timmyd import __version__
-from timmyd.clock import Clock
 from timmyd.core.counting.identity import hash_text
 from timmyd.engine.ingest import Ingest
 from timmyd.engine.ingest_rows import RowIngest
 from timmyd.engine.intake import Origin
 from timmyd.errors import SessionError
 from timmyd.service.metrics import Metrics
+from timmyd.service.outside import Outside
 from timmyd.sources import collection, export, session as plain
 from timmyd.sources.state_db_rows import SessionRow
 from timmyd.store.batch import NO_HOME, Batch
@@ -38,12 +38,12 @@ class Knowns(Metrics):
 class Taking:
     """Takes sessions into a batch and counts what came of them."""
 
-    def __init__(self, database: PatternDatabase, ingest: Ingest, clock: Clock) -> None:
+    def __init__(self, database: PatternDatabase, ingest: Ingest, outside: Outside) -> None:
         """Nothing was taken yet."""
         self.database = database
         self.ingest = ingest
         self.rows = RowIngest(ingest)
-        self.clock = clock
+        self.outside = outside
         self.report = ImportReport()
 
     def session(
@@ -72,9 +72,10 @@ class Taking:
             source="session",
             name=thing.path.stem,
             written_at=status.st_mtime,
-            now=self.clock(),
+            now=self.outside.clock(),
             owner=status.st_uid,
             imported=True,
+            skew=self.outside.skew(),
         )
         taken = self.ingest.take_session(batch, origin, shown, None)
         batch.count("duplicates", taken.duplicates)
@@ -92,7 +93,7 @@ class Taking:
         sessions: dict[str, SessionRow],
     ) -> None:
         """Take an exported session; one that some home is known to have is that home's."""
-        now = self.clock()
+        now = self.outside.clock()
         origin = Origin(
             home=self.home_of(batch, exported.sessions, NO_HOME),
             house=thing.house,
@@ -101,6 +102,7 @@ class Taking:
             written_at=now,
             now=now,
             imported=True,
+            skew=self.outside.skew(),
         )
         linked = ChainMap(exported.sessions, sessions)
         taken = self.rows.take(batch, origin, exported.rows, linked, times_tell=False)

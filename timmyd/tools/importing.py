@@ -7,6 +7,7 @@ from threading import Event
 from typing import Final
 
 from timmyd.clock import Clock, monotonic, now as wall_clock
+from timmyd.core.clock_trust import ClockTrust
 from timmyd.engine.ingest import Ingest
 from timmyd.errors import SessionError
 from timmyd.service.files import open_home
@@ -56,6 +57,7 @@ class Importer:
         *,
         progress: Callable[[ImportProgress], None] = lambda _progress: None,
         clock: Clock = wall_clock,
+        trust: Callable[[], ClockTrust] = ClockTrust,
     ) -> None:
         """Prepare.
 
@@ -64,14 +66,16 @@ class Importer:
             ingest: With the settings.
             progress: Called after each batch; raising from it stops the import, nothing is lost.
             clock: Nothing is recorded later than what it gives, Unix seconds.
+            trust: What is held of the system's clock.
         """
         self.database = database
         self.ingest = ingest
         self.clock = clock
-        self.taking = Taking(database, ingest, clock)
+        self._tally = Knowns()
+        self._outside = Outside(silent(), self._tally, clock, trust=trust)
+        self.taking = Taking(database, ingest, self._outside)
         self.report = self.taking.report
         self._tell = progress
-        self._tally = Knowns()
         self._began = monotonic()
         self._done = 0
         self._total = 0
@@ -147,8 +151,7 @@ class Importer:
     def _intake(self, *places: Place) -> Intake:
         intake = Intake(
             places, self.database, self.ingest,
-            largest_bytes=_LARGEST_BYTES, outside=Outside(silent(), self._tally, self.clock),
-            operators={os.getuid()},
+            largest_bytes=_LARGEST_BYTES, outside=self._outside, operators={os.getuid()},
         )  # fmt: skip
         intake.reader.imported = intake.state_dbs.imported = True
         return intake
@@ -285,6 +288,7 @@ def import_paths(
     *,
     progress: Callable[[ImportProgress], None] = lambda _progress: None,
     clock: Clock = wall_clock,
+    trust: Callable[[], ClockTrust] = ClockTrust,
 ) -> ImportReport:
     """Import every `PATH` or `PATH=HOUSE`; returns what came of it.
 
@@ -292,7 +296,7 @@ def import_paths(
         ValueError: A house is no name of a house; nothing was imported.
         StoreError: Our own database cannot be written; what was committed stands.
     """
-    importer = Importer(database, ingest, progress=progress, clock=clock)
+    importer = Importer(database, ingest, progress=progress, clock=clock, trust=trust)
     wanted = []
     for path, house in [split_house(argument) for argument in arguments]:
         try:

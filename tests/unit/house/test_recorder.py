@@ -315,8 +315,9 @@ def test_only_its_own_old_files_are_removed(tmp_path: Path) -> None:
     (tmp_path / "link.jsonl").symlink_to(tmp_path / "old.jsonl")
     for name in ("old.jsonl", "foreign.jsonl", "notes.txt"):
         os.utime(tmp_path / name, (NOW - 15 * DAY_S, NOW - 15 * DAY_S))
-    os.utime(tmp_path / "new.jsonl", (NOW - 13 * DAY_S, NOW - 13 * DAY_S))
-    recorder.end("new", completed=True, interrupted=False)
+    os.utime(tmp_path / "new.jsonl", (NOW - 0.5 * DAY_S, NOW - 0.5 * DAY_S))
+    recorder = _recorder(tmp_path, keep_s=14 * DAY_S)
+    recorder.sweep(NOW)
 
     assert sorted(p.name for p in tmp_path.iterdir()) == [
         "foreign.jsonl",
@@ -325,6 +326,22 @@ def test_only_its_own_old_files_are_removed(tmp_path: Path) -> None:
         "notes.txt",
     ]
     assert recorder.sweep(NOW + 1.0) == 0
+
+
+@pytest.mark.parametrize("ahead_s", [2 * 365 * DAY_S, 32 * DAY_S])
+def test_a_clock_that_is_ahead_for_one_session_removes_nothing(
+    tmp_path: Path, ahead_s: float
+) -> None:
+    for number in range(3):
+        _tool(_recorder(tmp_path), f"s{number}")
+        at = NOW - number * DAY_S
+        os.utime(tmp_path / file_name(f"s{number}"), (at, at))
+    recorder = _recorder(tmp_path, clock=lambda: NOW + ahead_s, keep_s=14 * DAY_S)
+    _tool(recorder, "wrong")
+    os.utime(tmp_path / file_name("wrong"), (NOW + ahead_s, NOW + ahead_s))
+
+    assert recorder.sweep(NOW + ahead_s) == 0
+    assert len(list(tmp_path.iterdir())) == 4
 
 
 def test_a_clock_that_fails_or_lies_drops_at_most_the_line(tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ import json
 import os
 import signal
 from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,14 +14,17 @@ import pytest
 from tests.support import Listener
 from timmyd.config import Settings
 from timmyd.config.settings import Files, Schedule
+from timmyd.core.clock_trust import ClockReading
 from timmyd.engine import IntelligenceEngine
 from timmyd.errors import ConfigError, Problem, StoreError
+from timmyd.house.policy import at_from_iso
 from timmyd.service.hints import Hints
 from timmyd.service.homes import Place
 from timmyd.service.loop import Daemon
 from timmyd.service.metrics import Metrics
 from timmyd.service.observer import Watcher
 from timmyd.service.outside import Outside
+from timmyd.service.reckoning import Reckoning
 from timmyd.service.systemd import Notifier
 from timmyd.store.database import PatternDatabase
 
@@ -40,6 +44,9 @@ class Clocks:
 
     def steady(self) -> float:
         return 1_000.0 + self.passed_s
+
+    def reading(self) -> ClockReading:
+        return ClockReading(self.wall(), self.steady(), "boot")
 
 
 class ScriptedHints(Hints):
@@ -143,13 +150,23 @@ class Rig:
         self.notifier = HeardNotifier(self.clocks)
         self.settings: Settings | ConfigError = Settings()
         self.database = PatternDatabase(base / "state" / "db" / "timmy.db", clock=self.clocks.wall)
-        self.engine = IntelligenceEngine(self.database, settings=Settings(), clock=self.clocks.wall)
+        self.reckoning = Reckoning.begin(
+            self.database, [self.place], read=self.clocks.reading, synchronised=lambda _: False
+        )
+        self.engine = IntelligenceEngine(self.database, settings=Settings(), clock=self.reckoning)
         self.daemon = Daemon(
             Settings(),
             [self.place],
             state=self.state,
             engine=self.engine,
-            outside=Outside(self.log, Metrics("test"), self.clocks.wall, self.clocks.steady),
+            outside=Outside(
+                self.log,
+                Metrics("test"),
+                self.reckoning,
+                self.clocks.steady,
+                wall=self.reckoning.wall,
+                trust=self.reckoning.held,
+            ),
             notifier=self.notifier,
             reload=self.reload,
             hints=self.hints,
@@ -177,6 +194,21 @@ class Rig:
         os.utime(path, (self.clocks.wall(), self.clocks.wall()))
         if hint:
             self.hints.put(bytes(path))
+
+    def fail(self, name: str, tool: str, count: int) -> None:
+        """A session of so many calls that failed, each with a time of its own."""
+        calls = [
+            {
+                "role": "tool", "name": tool, "tool_call_id": f"{name}{n}",
+                "content": json.dumps({"output": "", "exit_code": 2, "error": None}),
+            }
+            for n in range(count)
+        ]  # fmt: skip
+        path = self.sessions / f"{name}.json"
+        document = {"session_id": name, "started_at": self.clocks.wall(), "messages": calls}
+        path.write_text(json.dumps(document))
+        os.utime(path, (self.clocks.wall(), self.clocks.wall()))
+        self.hints.put(bytes(path))
 
     def live(self, seconds: float) -> int:
         """Let so much time pass; returns how many turns that took."""
@@ -302,11 +334,11 @@ def test_a_database_that_refuses_is_left_alone_for_a_second_and_nothing_is_lost(
     reader = rig.daemon.intake.reader
     take = reader.ingest.take
 
-    def full(*given: Any) -> Any:
+    def full(*given: Any, **options: Any) -> Any:
         tries.append(rig.clocks.passed_s)
         if len(tries) < 4:
             raise StoreError("timmy.db", "the disk is full", retry=True)
-        return take(*given)
+        return take(*given, **options)
 
     monkeypatch.setattr(reader.ingest, "take", full)
     rig.write("a", "terminal")
@@ -366,3 +398,73 @@ def test_no_error_that_nobody_foresaw_is_swallowed(
     with pytest.raises(ZeroDivisionError):
         rig.daemon.run()
     assert rig.log.named("daemon_failed") == [{"reason": "ZeroDivisionError"}]
+
+
+# ------------------------------------------------------------------- the clock
+DAY_S = 86_400.0
+JUMPS_S = [-DAY_S, 32 * DAY_S, 2 * 365 * DAY_S, 300.0 - NOW]
+
+
+def times(rig: Rig) -> list[float]:
+    """When each call ran, since the test began."""
+    return [found.at - NOW for found in rig.database.executions_after(0, 1_000)]
+
+
+@pytest.mark.parametrize("jump_s", JUMPS_S)
+def test_a_clock_that_jumps_costs_nothing_and_what_comes_meanwhile_is_dated_again(
+    rig: Rig, jump_s: float
+) -> None:
+    for number in range(10):
+        rig.write(f"s{number}", "terminal", hint=False)
+    rig.database.record_execution({"house": "ezra", "tool": "old", "at": NOW - 89 * DAY_S})
+    rig.daemon.start()
+    rig.live(60.0)
+    assert rig.counted() == 11
+    before = rig.engine.policies()
+
+    rig.clocks.set_s = jump_s
+    rig.hints.after(600.0, lambda: rig.write("wrong", "terminal", "read_file"))
+    rig.live(HOUR_S)
+    assert rig.counted() == 13
+    assert len(times(rig)) == 13
+    assert max(times(rig)) == pytest.approx(660.0, abs=30.0)
+    assert rig.daemon.status()["seen_at"] == rig.clocks.wall()
+    published = at_from_iso(rig.policy()["published_at"])
+    assert published is not None
+    assert 0.0 <= rig.clocks.wall() - published <= Settings().publish.life_s / 2
+
+    rig.clocks.set_s = 0.0
+    right_again = rig.clocks.wall()
+    rig.live(15.0)
+    published = at_from_iso(rig.policy()["published_at"])
+    assert published is not None
+    assert right_again <= published <= rig.clocks.wall()
+    rig.write("right", "terminal")
+    rig.live(20 * 60.0)
+    assert len(times(rig)) == 14
+    assert max(times(rig)) == pytest.approx(60.0 + HOUR_S, abs=60.0)
+    assert [event["believed"] for event in rig.log.named("clock_jumped")] == ["no", "yes"]
+    assert rig.engine.policies() == before
+
+
+def test_a_clock_that_stays_where_it_jumped_is_believed_after_a_day(rig: Rig) -> None:
+    rig.daemon.start()
+    rig.live(60.0)
+    rig.clocks.set_s = 32 * DAY_S
+    rig.live(60.0)
+    assert rig.reckoning() != rig.clocks.wall()
+    rig.clocks.passed_s += DAY_S
+    rig.live(60.0)
+    assert rig.reckoning() == rig.clocks.wall()
+    assert len(rig.log.named("clock_believed")) == 1
+
+
+def test_breakers_go_on_while_the_clock_is_wrong(rig: Rig) -> None:
+    rig.daemon.start()
+    rig.write("ok", *["terminal"] * 20)
+    rig.live(10.0)
+    rig.clocks.set_s = 2 * 365 * DAY_S
+    for number in range(6):
+        rig.hints.after(5.0 + number, partial(rig.fail, f"bad{number}", "terminal", 5))
+    rig.live(60.0)
+    assert rig.engine.open_breakers() == 1
