@@ -7,7 +7,7 @@ import msgspec
 import pytest
 
 from timmyd.config import Settings
-from timmyd.config.settings import Breaker
+from timmyd.config.settings import BreakerSettings
 from timmyd.store.database import PatternDatabase
 from timmyd.store.history import History
 from timmyd.tools.replaying import Replayed, replay
@@ -85,7 +85,7 @@ def test_the_breaker_that_the_outage_called_for_opens_and_closes_in_the_replay(p
 
 
 def test_other_settings_decide_otherwise(path: Path) -> None:
-    patient = Settings(breaker=Breaker(open_at=1e9))
+    patient = Settings(breaker=BreakerSettings(open_at=1e9))
 
     usual, later = replayed(path).decisions[0], replayed(path, patient).decisions[0]
 

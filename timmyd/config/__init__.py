@@ -20,12 +20,12 @@ from timmyd.config.places import (
     state_dir,
 )
 from timmyd.config.settings import (
-    Breaker,
-    Choice,
+    BreakerSettings,
+    ChoiceSettings,
     Clock,
-    Evidence,
+    EvidenceSettings,
     Files,
-    House,
+    HouseSettings,
     Log,
     Outcome,
     Price,
@@ -38,12 +38,12 @@ from timmyd.config.tables import Reading
 from timmyd.errors import ConfigError, Problem
 
 __all__ = [
-    "Breaker",
-    "Choice",
+    "BreakerSettings",
+    "ChoiceSettings",
     "Clock",
-    "Evidence",
+    "EvidenceSettings",
     "Files",
-    "House",
+    "HouseSettings",
     "Log",
     "Outcome",
     "Price",

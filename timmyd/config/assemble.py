@@ -11,7 +11,7 @@ from timmyd.config.kinds import did_you_mean, shown
 from timmyd.config.notifications import Notification
 from timmyd.config.settings import (
     TASKS,
-    House,
+    HouseSettings,
     Outcome,
     PolicyTable,
     Price,
@@ -114,8 +114,8 @@ def _lacks(reading: Reading, path: KeyPath, name: str, words: str) -> None:
         reading.conflict((path,), f"expected {words}")
 
 
-def _houses(reading: Reading) -> tuple[House, ...]:
-    houses: list[House] = []
+def _houses(reading: Reading) -> tuple[HouseSettings, ...]:
+    houses: list[HouseSettings] = []
     names: dict[str, KeyPath] = {}
     places: dict[object, str] = {}
     for path in _entries(reading, "houses"):
@@ -132,7 +132,7 @@ def _houses(reading: Reading) -> tuple[House, ...]:
         names[name] = path
         _check_place(reading, path, values, places)
         if not reading.failed.intersection({(*path, "home"), (*path, "sessions")}):
-            houses.append(House(**values))
+            houses.append(HouseSettings(**values))
     return tuple(houses)
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 
-from timmyd.config.settings import TASKS, House, PolicyTable, RuleTable, Settings
+from timmyd.config.settings import TASKS, HouseSettings, PolicyTable, RuleTable, Settings
 from timmyd.config.tables import LISTS, NAMED, TASK_TOOLS, Key, Table, keys, plain
 from timmyd.core.judging.rules.base import RuleSpec
 from timmyd.house import policy as house_policy
@@ -209,9 +209,9 @@ def _table_schema(table: Table) -> dict[str, Any]:
         if key.default is not None:
             properties[key.name]["default"] = _plain(key)
     found = _object(properties) | {"description": _what(table)}
-    if table is House:
+    if table is HouseSettings:
         found["oneOf"] = [{"required": ["home"]}, {"required": ["sessions"]}]
-    if table in {House, RuleTable}:
+    if table in {HouseSettings, RuleTable}:
         found["required"] = ["name"]
     return found
 

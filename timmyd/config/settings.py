@@ -27,7 +27,7 @@ TASKS = tuple(DEFAULT_TASKS)
 _MODES = ("enforce", "observe")
 
 
-class House(msgspec.Struct, frozen=True, kw_only=True):
+class HouseSettings(msgspec.Struct, frozen=True, kw_only=True):
     """A Hermes home that timmyd learns from. Without any: ~/.hermes and its profiles, as they appear."""
 
     name: Annotated[
@@ -112,7 +112,7 @@ class Retention(msgspec.Struct, frozen=True, kw_only=True):
     days_s: Annotated[float, Duration("counts by the day", "1d", "3650d")] = 400 * 86_400.0
 
 
-class Evidence(msgspec.Struct, frozen=True, kw_only=True):
+class EvidenceSettings(msgspec.Struct, frozen=True, kw_only=True):
     """How much it takes to suspect trouble. The calls of one session count as one observation."""
 
     limit_runs: Annotated[
@@ -131,7 +131,7 @@ class Evidence(msgspec.Struct, frozen=True, kw_only=True):
     ] = 21_600.0
 
 
-class Choice(msgspec.Struct, frozen=True, kw_only=True):
+class ChoiceSettings(msgspec.Struct, frozen=True, kw_only=True):
     """How the best model of a task type and the best house of a tool are chosen."""
 
     exploration: Annotated[
@@ -156,7 +156,7 @@ class Trust(msgspec.Struct, frozen=True, kw_only=True):
     ] = ()
 
 
-class Breaker(msgspec.Struct, frozen=True, kw_only=True):
+class BreakerSettings(msgspec.Struct, frozen=True, kw_only=True):
     """When a failing tool or model is left alone, and when it is tried again."""
 
     open_at: Annotated[
@@ -327,15 +327,15 @@ _TASKS = MappingProxyType({task: tuple(tools) for task, tools in DEFAULT_TASKS.i
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """All settings. `Settings()` is what holds without a file."""
 
-    houses: tuple[House, ...] = ()
+    houses: tuple[HouseSettings, ...] = ()
     files: Files = Files()
     schedule: Schedule = Schedule()
     publish: Publish = Publish()
     retention: Retention = Retention()
-    evidence: Evidence = Evidence()
-    choice: Choice = Choice()
+    evidence: EvidenceSettings = EvidenceSettings()
+    choice: ChoiceSettings = ChoiceSettings()
     trust: Trust = Trust()
-    breaker: Breaker = Breaker()
+    breaker: BreakerSettings = BreakerSettings()
     policies: Mapping[str, PolicySpec] = msgspec.field(default_factory=lambda: _POLICIES)
     rules: tuple[RuleSpec, ...] = DEFAULT_RULES
     tasks: Mapping[str, tuple[str, ...]] = msgspec.field(default_factory=lambda: _TASKS)

@@ -9,14 +9,22 @@ import msgspec
 from timmyd.config.document import Document, KeyPath, dotted
 from timmyd.config.kinds import Kind, Unexpected, did_you_mean, shown
 from timmyd.config.notifications import Notification
-from timmyd.config.settings import TASKS, House, Outcome, PolicyTable, Price, RuleTable, Settings
+from timmyd.config.settings import (
+    TASKS,
+    HouseSettings,
+    Outcome,
+    PolicyTable,
+    Price,
+    RuleTable,
+    Settings,
+)
 from timmyd.config.spending import HouseBudget
 from timmyd.config.texts import Words
 from timmyd.errors import Problem
 
 Table = type[msgspec.Struct]
 
-LISTS: Mapping[str, Table] = {"houses": House, "rules": RuleTable, "notify": Notification}
+LISTS: Mapping[str, Table] = {"houses": HouseSettings, "rules": RuleTable, "notify": Notification}
 """`[[houses]]`, `[[rules]]`, `[[notify]]`."""
 NAMED: Mapping[str, Table] = {
     "policies": PolicyTable,

@@ -13,7 +13,7 @@ from timmyd.sources.snapshot import opening
 from timmyd.sources.times import is_naive, moment
 
 
-class _Plain(msgspec.Struct):
+class _PlainSession(msgspec.Struct):
     messages: list[Message] | None = None
     session_id: Any = None
     model: Any = None
@@ -24,7 +24,7 @@ class _Plain(msgspec.Struct):
     last_updated: Any = None
 
 
-_plain = msgspec.json.Decoder(_Plain)
+_plain = msgspec.json.Decoder(_PlainSession)
 
 
 def decode(data: Content, *, zone: tzinfo | None = None, fallback_id: str = "") -> Session | None:
@@ -53,15 +53,15 @@ def from_dict(
     """
     skipped: dict[str, int] = {}
     try:
-        found = msgspec.convert(with_usable_messages(value, skipped), _Plain, strict=False)
+        found = msgspec.convert(with_usable_messages(value, skipped), _PlainSession, strict=False)
     except msgspec.ValidationError as error:
         raise wrong_type(error) from None
     return None if found.messages is None else _session(found, zone, fallback_id, skipped)
 
 
-def _decode(data: Content, skipped: dict[str, int]) -> _Plain | None:
+def _decode(data: Content, skipped: dict[str, int]) -> _PlainSession | None:
     try:
-        found: _Plain = decode_lenient(data, _plain, skipped)
+        found: _PlainSession = decode_lenient(data, _plain, skipped)
     except SessionError as error:
         if error.code == "wrong_type" and error.place == "$":
             return None
@@ -70,7 +70,7 @@ def _decode(data: Content, skipped: dict[str, int]) -> _Plain | None:
 
 
 def _session(
-    found: _Plain, zone: tzinfo | None, fallback_id: str, skipped: dict[str, int]
+    found: _PlainSession, zone: tzinfo | None, fallback_id: str, skipped: dict[str, int]
 ) -> Session:
     conversation = converse(found.messages or [], plain=True, zone=zone)
     for reason, n in skipped.items():

@@ -8,7 +8,7 @@ import msgspec
 from timmyd.core.model import Execution
 from timmyd.house.outcome import RATED
 from timmyd.store import statements
-from timmyd.store.lineages import Lineages
+from timmyd.store.lineages import LineageRows
 from timmyd.store.owners import settle_house
 from timmyd.store.registers import KeptRegisters
 from timmyd.store.rollups import Fold
@@ -47,7 +47,7 @@ _BETWEEN = " of "
 _LEARNED = RATED | {"rejected"}
 
 
-class Batch(Lineages):
+class Batch(LineageRows):
     """An open write transaction. What it holds is folded in memory and written by `commit`.
 
     Attributes:

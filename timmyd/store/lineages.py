@@ -1,4 +1,4 @@
-"""Lineages in an open transaction: whose session ids, which marks, what is known of their calls."""
+"""LineageRows in an open transaction: whose session ids, which marks, what is known of their calls."""
 
 import sqlite3
 from collections.abc import Iterable, Sequence
@@ -11,7 +11,7 @@ from timmyd.store.rows import NO_HOME, NO_LINEAGE
 _MOST_MARKS = 500
 
 
-class Lineages:
+class LineageRows:
     """The part of a batch that says which sessions are one conversation.
 
     Registers are loaded once and kept, so several versions of one session may share a batch.
