@@ -167,7 +167,7 @@ READ: Final[dict[str, Callable[[Path], None]]] = {
         "CREATE TRIGGER t AFTER INSERT ON messages BEGIN DELETE FROM sessions; END"
     ),
     "an endless view beside": _script(f"CREATE VIEW other AS {_ENDLESS}"),
-    "ten thousand tables beside": _schema(10_000, "CREATE TABLE t{} (a)"),
+    "two thousand tables beside": _schema(2_000, "CREATE TABLE t{} (a)"),
     "ten gigabytes of nothing": _sparse,
     "an index that is a program": _script(
         "CREATE INDEX i ON messages (replace(hex(id), '0', 'oo'))"

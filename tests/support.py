@@ -14,9 +14,9 @@ from timmyd.core.model import Execution
 from timmyd.core.tasks import TaskTable
 from timmyd.engine.ingest import Ingest
 from timmyd.service.homes import Place
-from timmyd.service.inbox import Looks
 from timmyd.service.intake import Intake
 from timmyd.service.logs import EventLogger
+from timmyd.service.looks import Looks
 from timmyd.service.metrics import Metrics
 from timmyd.service.outside import Outside
 from timmyd.sources import snapshot

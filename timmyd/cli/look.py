@@ -107,6 +107,9 @@ def _print_failing(known: dict[str, Any]) -> None:
             f"failing: {row['file']}: {row['reason']} at {printable(row['place'])}:"
             f" {printable(row['detail'])}"
         )
+    for row in known.get("quotas", ()):
+        who = f"{printable(row['owner'])} (house {printable(row['house'])})"
+        say(f"at a limit: {who} has more {printable(row['limit'])} than [quota] allows")
     for row in known.get("refused", ()):
         say(f"refused: {printable(row['file'])}: {row['reason']}")
     if known.get("skipped"):

@@ -34,7 +34,7 @@ from timmyd.config.settings import (
     Schedule,
     Settings,
 )
-from timmyd.config.tables import Reading
+from timmyd.config.tables import Reading, key_name
 from timmyd.errors import ConfigError, Problem
 
 __all__ = [
@@ -131,5 +131,5 @@ def _flat(settings: Settings) -> Iterable[tuple[str, Any]]:
                 yield dotted((info.name, *label)), entry
                 continue
             for field, item in msgspec.structs.asdict(entry).items():
-                name = field.removesuffix("_s").removesuffix("_bytes")
+                name = key_name(field)
                 yield dotted((info.name, *label, name)), item

@@ -13,6 +13,7 @@ import msgspec
 
 from timmyd.config.kinds import Duration, Flag, Number, Size, Whole
 from timmyd.config.notifications import Notification
+from timmyd.config.quota import Quota
 from timmyd.config.spending import HouseBudget, Retry
 from timmyd.config.texts import Groups, Location, Text, Word, Words
 from timmyd.core.judging.rules import DEFAULT_RULES
@@ -330,6 +331,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     houses: tuple[HouseSettings, ...] = ()
     files: Files = Files()
     schedule: Schedule = Schedule()
+    quota: Quota = Quota()
     publish: Publish = Publish()
     retention: Retention = Retention()
     evidence: EvidenceSettings = EvidenceSettings()

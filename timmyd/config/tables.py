@@ -39,6 +39,7 @@ TASK_TOOLS = Words(
     pattern=r"(?=.{1,128}$)[^\s:]+( [^\s:]+)*(:\S+( \S+)*)?",
 )
 _UNITS = ("_s", "_bytes")
+_RATE = "_per_s"
 
 
 class Key(msgspec.Struct, frozen=True):
@@ -51,15 +52,22 @@ class Key(msgspec.Struct, frozen=True):
     required: bool
 
 
+def key_name(field: str) -> str:
+    """What a field is called in a file: without its unit, but a rate keeps the second it is per."""
+    if field.endswith(_RATE):
+        return field
+    for unit in _UNITS:
+        field = field.removesuffix(unit)
+    return field
+
+
 @cache
 def keys(table: Table) -> Mapping[str, Key]:
     """The keys of a table by their names in the file, in the order of its definition."""
     hints = get_type_hints(table, include_extras=True)
     found: dict[str, Key] = {}
     for info in msgspec.structs.fields(table):
-        name = info.name
-        for unit in _UNITS:
-            name = name.removesuffix(unit)
+        name = key_name(info.name)
         found[name] = Key(
             name=name,
             field=info.name,

@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Callable, Iterable, Iterator
+from itertools import islice
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -14,6 +15,8 @@ from timmyd.sources import TELEMETRY_FOLDER
 PROFILES: Final = "profiles"
 """The folder of a Hermes home in which every profile has a home of its own."""
 
+PROFILES_MOST: Final = 10_000
+_ENTRIES_MOST: Final = 20_000
 _SESSIONS: Final = "sessions"
 _HOUSE_MOST: Final = 32
 
@@ -124,8 +127,16 @@ def enter(root: Path, parts: Iterable[str]) -> Directory:
     return inner
 
 
-def homes_of(place: Place) -> Iterator[tuple[Path, str, tuple[str, ...]]]:
-    """(home, house, parts from the root) of a place and, in a Hermes home, of every profile."""
+def homes_of(
+    place: Place, most: int = PROFILES_MOST, told: Callable[[int, str, str], None] | None = None
+) -> Iterator[tuple[Path, str, tuple[str, ...]]]:
+    """(home, house, parts from the root) of a place and, in a Hermes home, of every profile.
+
+    Args:
+        place: Where.
+        most: Of many profiles only the first ones by name.
+        told: Told owner, limit and house where there are more.
+    """
     yield place.root, place.house, ()
     if not place.is_home:
         return
@@ -134,19 +145,24 @@ def homes_of(place: Place) -> Iterator[tuple[Path, str, tuple[str, ...]]]:
     except FileRefusedError:
         return
     try:
-        for entry in profiles.scan(largest_bytes=0):
-            house = house_of_profile(entry.name)
-            if entry.is_directory and house is not None:
-                yield place.root / PROFILES / entry.name, house, (PROFILES, entry.name)
+        entries = islice(profiles.scan(largest_bytes=0), _ENTRIES_MOST)
+        names = sorted(entry.name for entry in entries if entry.is_directory)
+        usable = [(name, house) for name in names if (house := house_of_profile(name)) is not None]
+        if told is not None and len(usable) > most:
+            told(profiles.owner_uid, "profiles", place.house)
+        for name, house in usable[:most]:
+            yield place.root / PROFILES / name, house, (PROFILES, name)
     except FileRefusedError:
         return
     finally:
         profiles.close()
 
 
-def folders_of(place: Place) -> Iterator[Folder]:
-    """Every directory of a place in which session files may lie, opened by none."""
-    for home, house, parts in homes_of(place):
+def folders_of(
+    place: Place, most: int = PROFILES_MOST, told: Callable[[int, str, str], None] | None = None
+) -> Iterator[Folder]:
+    """Every directory of a place in which session files may lie, opened by none; see `homes_of`."""
+    for home, house, parts in homes_of(place, most, told):
         sessions = (*parts, _SESSIONS) if place.is_home else parts
         yield Folder(place, home, house, sessions)
         yield Folder(place, home, house, (*sessions, TELEMETRY_FOLDER))

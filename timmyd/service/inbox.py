@@ -1,94 +1,33 @@
-"""Which files wait to be read. Directory events are hints; the scan and the ledger are the truth."""
+"""Which files wait to be read. Directory events are hints; the scan and the ledger are the truth.
+
+Each owner has a queue of their own, of bounded length, and they take turns (law 8).
+"""
 
 import os
 import stat
-from collections.abc import Iterable, Iterator, Mapping
-from operator import attrgetter
+from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import NamedTuple
 
 from timmyd.clock import Clock, monotonic
-from timmyd.core.model import Source
+from timmyd.core.shares import Shares
 from timmyd.service.files import Directory, Entry, judge
 from timmyd.service.hints import Hints
 from timmyd.service.homes import Folder, HouseOf, Place, as_claimed, folders_of
+from timmyd.service.looks import Looks, look_of
+from timmyd.service.queues import OwnerQueue, Waiting
+from timmyd.service.quotas import Quotas, QuotasReached
 from timmyd.service.refusal import FileRefusedError
 from timmyd.sources import classify
 
 _FULL_LOOK_EVERY = 10
 _READ_AT_MOST = 512
-_MASK = (1 << 63) - 1
-
-
-class Waiting(NamedTuple):
-    """A file to read: where it is, whose it is, and how it looked."""
-
-    folder: Folder
-    entry: Entry
-    source: Source
-
-    @property
-    def path(self) -> bytes:
-        """The ledger's key of the file."""
-        return self.folder.key(self.entry.name)
-
-
-class Looks:
-    """How every file looked when it was last read: (device, inode, size, mtime in ns) by path.
-
-    Hashes of 64 bits stand for both, a third of the memory. The hash of a path is salted in each
-    process, so nobody can make two that meet, and a million do so by chance once in 40 million.
-    """
-
-    def __init__(self, known: Mapping[bytes, tuple[int, int, int, int]]) -> None:
-        self._known = {hash(path): hash(look) for path, look in known.items()}
-
-    def is_new(self, path: bytes, entry: Entry) -> bool:
-        """Whether the file differs from what was read."""
-        return self._known.get(hash(path)) != hash(look_of(entry))
-
-    def note(self, path: bytes, entry: Entry) -> None:
-        """The file was read as it looks in `entry`."""
-        self._known[hash(path)] = hash(look_of(entry))
-
-    def __len__(self) -> int:
-        return len(self._known)
-
-
-class _Queued(NamedTuple):
-    """A file of the backlog. There may be many, so how it looks is asked again when its turn comes."""
-
-    mtime_ns: int
-    folder: Folder
-    name: str
-
-    @property
-    def path(self) -> bytes:
-        """The ledger's key of the file."""
-        return self.folder.key(self.name)
-
-
-def look_of(entry: Entry) -> tuple[int, int, int, int]:
-    """(device, inode, size, mtime in ns), each in the 63 bits that the ledger holds.
-
-    Inode numbers may have 64 bits, and any user can set times that nanoseconds do not fit.
-    """
-    return (
-        entry.device & _MASK,
-        entry.inode & _MASK,
-        entry.size_bytes & _MASK,
-        entry.mtime_ns & _MASK,
-    )
-
-
-def look_of_status(status: os.stat_result) -> tuple[int, int, int, int]:
-    """The same from the status of an open file."""
-    return (
-        status.st_dev & _MASK,
-        status.st_ino & _MASK,
-        status.st_size & _MASK,
-        status.st_mtime_ns & _MASK,
-    )
+_NAMED_MOST = 1_000
+_IGNORED_MOST = 100_000
+_BETWEEN_LOOKS = 64
+_DEAR_S = 0.1
+_ENDED = object()
+_SHARE_OF_SCANS = 0.1
+"""Of our time, at most, goes into one owner's scans; smaller folders are not held to it."""
 
 
 class Inbox:
@@ -104,6 +43,7 @@ class Inbox:
         hints: Hints | None = None,
         steady: Clock = monotonic,
         house_of: HouseOf = as_claimed,
+        quotas: Quotas | None = None,
     ) -> None:
         """Look nowhere yet.
 
@@ -115,6 +55,7 @@ class Inbox:
             hints: Where they arrive.
             steady: A clock that never jumps, in seconds.
             house_of: Says whose each directory is.
+            quotas: What one owner may use; None: as much as there is, for a command's own work.
         """
         self.places = list(places)
         self.looks = looks
@@ -123,28 +64,39 @@ class Inbox:
         self.hints = hints or Hints()
         self.scans = 0
         self.events_lost = False
+        self.quotas = quotas or Quotas.none()
+        self.reached = QuotasReached()
+        self.shares: Shares[int] = Shares(per_s=self.quotas.files_per_s)
         self._new_refusals: dict[bytes, FileRefusedError] = {}
         self._ignored: set[int] = set()
         self._largest_bytes = largest_bytes
         self._settle_s = settle_s
         self._steady = steady
         self._house_of = house_of
-        self._live: dict[bytes, Waiting] = {}
-        self._backlog: list[_Queued] = []
+        self._queues: dict[int, OwnerQueue] = {}
+        self._scanning: dict[int, Iterator[None]] = {}
+        self._look_again: dict[int, float] = {}
         self._read_at: dict[bytes, float] = {}
 
     # ------------------------------------------------------------------ folders
     def find_folders(self) -> list[Folder]:
         """Look for directories that appeared, were replaced or went; returns those that changed."""
         for place in self.places:
-            for folder in folders_of(place):
+            for folder in folders_of(place, self.quotas.profiles, self.reached.note):
                 self.folders.setdefault(folder.path, folder)
         return [folder for folder in self.folders.values() if folder.reopen(self._house_of)]
 
     def close(self) -> None:
         """Let go of every directory."""
+        self._scanning.clear()
         for folder in self.folders.values():
             folder.close()
+
+    def _queue(self, owner: int) -> OwnerQueue:
+        queue = self._queues.get(owner)
+        if queue is None:
+            queue = self._queues[owner] = OwnerQueue()
+        return queue
 
     # ---------------------------------------------------------------------- scan
     def scan(self, *, trusted: bool) -> int:
@@ -155,36 +107,82 @@ class Inbox:
                 needs no second look then, except every tenth time: names were not replaced, and
                 appended files give events.
         """
+        before = self.backlog
+        self._look_again.clear()
+        self.begin_scan(trusted=trusted)
+        while not self.scan_on(1.0):
+            pass
+        return self.backlog - before
+
+    def begin_scan(self, *, trusted: bool) -> None:
+        """Begin to look at every directory; `scan_on` goes on with it."""
         self.scans += 1
         whole = not trusted or self.scans % _FULL_LOOK_EVERY == 1
         if whole:
             self._ignored.clear()
             self.refused.clear()
-        before = len(self._backlog)
-        queued = {hash(waiting.path) for waiting in self._backlog}
+        owned: dict[int, list[Folder]] = {}
         for folder in self.folders.values():
-            for waiting in self._changed(folder, whole=whole):
-                if hash(waiting.path) not in queued:
-                    entry = waiting.entry
-                    self._backlog.append(_Queued(entry.mtime_ns, folder, entry.name))
-        self._backlog.sort(key=attrgetter("mtime_ns"))
-        return len(self._backlog) - before
+            if folder.opened is not None:
+                owned.setdefault(folder.opened.owner_uid, []).append(folder)
+        self._scanning = {
+            owner: self._scan_owner(owner, folders, whole=whole)
+            for owner, folders in owned.items()
+            if self._steady() >= self._look_again.get(owner, 0.0)
+        }
 
-    def _changed(self, folder: Folder, *, whole: bool) -> Iterator[Waiting]:
-        directory = folder.opened
-        if directory is None:
-            return
-        try:
-            mtime_ns = os.fstat(directory.fd).st_mtime_ns
-            if not whole and mtime_ns == folder.looked_at_mtime_ns:
-                return
-            for entry in directory.scan(largest_bytes=self._largest_bytes):
-                waiting = self._consider(folder, entry)
-                if waiting is not None:
-                    yield waiting
-            folder.looked_at_mtime_ns = mtime_ns
-        except FileRefusedError as refusal:
-            folder.refusal = refusal
+    @property
+    def is_scanning(self) -> bool:
+        """Whether a scan has begun and not come to its end."""
+        return bool(self._scanning)
+
+    def scan_on(self, slice_s: float) -> bool:
+        """Look on, owner by owner in turns, for about so long; True at the end of the scan."""
+        end = self._steady() + slice_s
+        while self._scanning:
+            owner = next(iter(self._scanning))
+            looking = self._scanning.pop(owner)
+            if next(looking, _ENDED) is not _ENDED:
+                self._scanning[owner] = looking  # behind the others
+            if self._steady() >= end:
+                break
+        return not self._scanning
+
+    def _scan_owner(self, owner: int, folders: list[Folder], *, whole: bool) -> Iterator[None]:
+        """Queue what changed in the folders of an owner; pauses every few files."""
+        seen, spent_s = 0, 0.0
+        began = self._steady()
+        queue = self._queue(owner)
+        for folder in folders:
+            directory = folder.opened
+            if directory is None:
+                continue
+            try:
+                mtime_ns = os.fstat(directory.fd).st_mtime_ns
+                if not whole and mtime_ns == folder.looked_at_mtime_ns:
+                    continue
+                for entry in directory.scan(largest_bytes=self._largest_bytes):
+                    seen += 1
+                    if seen > self.quotas.files:
+                        self.reached.note(owner, "files", folder.house)
+                        break
+                    waiting = self._consider(folder, entry)
+                    if waiting is not None:
+                        queue.add(waiting)
+                    if seen % _BETWEEN_LOOKS == 0:
+                        spent_s += self._steady() - began
+                        yield None
+                        began = self._steady()
+                folder.looked_at_mtime_ns = mtime_ns
+            except (FileRefusedError, OSError) as error:
+                folder.refusal = (
+                    error
+                    if isinstance(error, FileRefusedError)
+                    else FileRefusedError.of(error, folder.path.name)
+                )
+        spent_s += self._steady() - began
+        if spent_s > _DEAR_S:
+            self._look_again[owner] = self._steady() + spent_s / _SHARE_OF_SCANS
 
     def _consider(self, folder: Folder, entry: Entry) -> Waiting | None:
         if entry.is_directory:
@@ -192,15 +190,18 @@ class Inbox:
         path = folder.key(entry.name)
         source = classify(entry.name, folder.sub)
         if source is None or source not in folder.place.sources:
-            self._ignored.add(hash(path))
+            if len(self._ignored) < _IGNORED_MOST:
+                self._ignored.add(hash(path))
             return None
         if entry.refusal is not None:
             refusal = FileRefusedError(entry.refusal, entry.name)
-            self.refused[path] = self._new_refusals[path] = refusal
+            for refused in (self.refused, self._new_refusals):
+                if len(refused) < _NAMED_MOST:
+                    refused[path] = refusal
             return None
         self.refused.pop(path, None)
         self._new_refusals.pop(path, None)
-        if not self.looks.is_new(path, entry):
+        if not self.looks.is_new(path, look_of(entry)):
             return None
         return Waiting(folder, entry, source)
 
@@ -218,15 +219,14 @@ class Inbox:
     def _hint(self, path: bytes) -> None:
         parent, _, name = os.fsdecode(path).rpartition("/")
         folder = self.folders.get(Path(parent))
-        if folder is None:
+        if folder is None or folder.opened is None:
             return
-        if not name:
+        waiting = self._look_at(folder, name) if name else None
+        if not name or (
+            waiting is not None and not self._queue(folder.opened.owner_uid).put(path, waiting)
+        ):
             folder.looked_at_mtime_ns = -1
             self.events_lost = True
-            return
-        waiting = self._look_at(folder, name)
-        if waiting is not None:
-            self._live[path] = waiting
 
     def _look_at(self, folder: Folder, name: str) -> Waiting | None:
         """The file as it is now, None if it is gone, refused, or as it was read."""
@@ -241,37 +241,54 @@ class Inbox:
 
     # ------------------------------------------------------------------- handing out
     def next(self) -> Waiting | None:
-        """The file to read now; None if none is due."""
+        """The file to read now; None if none is due. Owners take turns."""
         now = self._steady()
-        for path, waiting in self._live.items():
-            if now - self._read_at.get(path, 0.0) >= self._settle_s:
-                del self._live[path]
+        while True:
+            ready = [o for o, queue in self._queues.items() if queue.is_ready(self._is_due, now)]
+            owner = self.shares.next(ready, now)
+            if owner is None:
+                return None
+            queue = self._queues[owner]
+            waiting = queue.pop_live(self._is_due, now)
+            if waiting is not None:
                 return waiting
-        while self._backlog:
-            queued = self._backlog.pop()
-            found = self._look_at(queued.folder, queued.name)
-            if found is not None:
-                return found
-        return None
+            folder, name = queue.pop_backlog()
+            waiting = self._look_at(folder, name)
+            if queue.is_drained:
+                self.events_lost = True  # only the newest were queued: look for the others
+                folder.looked_at_mtime_ns = -1
+            if waiting is not None:
+                return waiting
+
+    def _is_due(self, path: bytes, now: float) -> bool:
+        return now - self._read_at.get(path, 0.0) >= self._settle_s
+
+    def worked(self, waiting: Waiting, spent_s: float) -> None:
+        """A file that was handed out took so long; its owner's turn comes the later."""
+        if waiting.folder.opened is not None:
+            self.shares.charge(waiting.folder.opened.owner_uid, spent_s)
 
     def due_in_s(self) -> float | None:
         """Seconds until a file that settles is due; None if none waits."""
-        if self._backlog:
+        if any(queue.has_backlog for queue in self._queues.values()):
             return 0.0
-        if not self._live:
-            return None
         now = self._steady()
-        rest = (self._settle_s - (now - self._read_at.get(path, 0.0)) for path in self._live)
-        return max(0.0, min(rest))
+        rest = [
+            self._settle_s - (now - self._read_at.get(path, 0.0))
+            for queue in self._queues.values()
+            for path in queue.live
+        ]
+        return max(0.0, min(rest)) if rest else None
 
     def put_back(self, waiting: Waiting) -> None:
-        """The file could not be recorded; it waits again."""
-        self._live[waiting.path] = waiting
+        """The file could not be recorded, or there is more of it; it waits again."""
+        if waiting.folder.opened is not None:
+            self._queue(waiting.folder.opened.owner_uid).live[waiting.path] = waiting
 
     def was_read(self, waiting: Waiting) -> None:
         """The file was read, or could not be, as it looked then."""
         path = waiting.path
-        self.looks.note(path, waiting.entry)
+        self.looks.note(path, look_of(waiting.entry))
         self._read_at[path] = self._steady()
         if len(self._read_at) > _READ_AT_MOST:
             self.rest()
@@ -280,6 +297,7 @@ class Inbox:
         """Forget what only a busy time needs: when files were read that have settled since."""
         limit = self._steady() - self._settle_s
         self._read_at = {path: at for path, at in self._read_at.items() if at > limit}
+        self.shares.forget()
 
     @property
     def ignored(self) -> int:
@@ -289,7 +307,7 @@ class Inbox:
     @property
     def backlog(self) -> int:
         """How many files wait."""
-        return len(self._backlog) + len(self._live)
+        return sum(len(queue) for queue in self._queues.values())
 
 
 def _entry(name: str, status: os.stat_result, directory: Directory, largest_bytes: int) -> Entry:

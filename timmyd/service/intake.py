@@ -2,12 +2,15 @@
 
 from collections.abc import Collection, Iterable, Iterator
 
+from timmyd.config.quota import Quota
 from timmyd.engine.ingest import Ingest
 from timmyd.engine.ingest_rows import RowIngest
 from timmyd.service.hints import Hints
 from timmyd.service.homes import Folder, Place
-from timmyd.service.inbox import Inbox, Looks
+from timmyd.service.inbox import Inbox
+from timmyd.service.looks import Looks
 from timmyd.service.outside import Outside, nobody_listens
+from timmyd.service.quotas import Quotas
 from timmyd.service.reading import SLICE_S, Progress, Reader
 from timmyd.service.state_dbs import StateDbs
 from timmyd.service.tenancy import Tenancy
@@ -36,6 +39,7 @@ class Intake:
         outside: Outside | None = None,
         hints: Hints | None = None,
         operators: Collection[int] = (),
+        quota: Quota | None = None,
     ) -> None:
         """Look nowhere yet.
 
@@ -47,6 +51,7 @@ class Intake:
             settle_s: A file is read again at most once in this time.
             outside: Is told what was taken and what could not be; gives the time of what is recorded.
             hints: Where hints at changed files arrive.
+            quota: What one owner may use; None: as much as there is.
             operators: See `Tenancy`.
         """
         outside = outside or nobody_listens()
@@ -62,6 +67,7 @@ class Intake:
             hints=hints,
             steady=outside.steady,
             house_of=tenancy.house_of,
+            quotas=None if quota is None else Quotas.of(quota),
         )
         self.reader = Reader(
             database,
@@ -83,6 +89,7 @@ class Intake:
             skew=outside.skew,
             settle_s=settle_s,
             house_of=tenancy.house_of,
+            profiles=self.inbox.quotas.profiles,
         )
 
     # ------------------------------------------------------------------ finding

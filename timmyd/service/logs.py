@@ -48,6 +48,7 @@ EVENTS: Final[Mapping[str, Event]] = {
     "clock_jumped": Event("warning", "The clock contradicts its witnesses; nothing is deleted on it."),
     "clock_believed": Event("notice", "The clock that was doubted is right after all, or again."),
     "scan_done": Event("debug", "Every directory was looked at."),
+    "quota_reached": Event("warning", "An owner came to a limit of [quota]; the others do not notice."),
     "scan_failed": Event("warning", "A directory could not be looked at; the next scan tries again."),
     "file_taken": Event("debug", "A file was read and its new executions are committed."),
     "file_refused": Event("warning", "A file was not opened: a link, a FIFO, too large, not theirs."),

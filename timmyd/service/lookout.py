@@ -10,12 +10,16 @@ from timmyd.service.intake import Intake
 from timmyd.service.logs import Once
 from timmyd.service.observer import Watcher
 from timmyd.service.outside import Outside
+from timmyd.service.quotas import owner_name
 from timmyd.service.refusal import Reason
 
 _LOOK_FOR_FOLDERS_S = 2.0
 _ENTER_FOLDERS_S = 30.0
 _LATE_S = 0.9
 _POLL_S = 2.0
+_FIRST_SCAN_S = 1.0
+_SCAN_S = 0.05
+"""Of one turn, for looking at directories; what is left comes in the next one."""
 
 
 class Lookout:
@@ -48,6 +52,7 @@ class Lookout:
         self._once = Once()
         self._frame = Frame()
         self._is_polling = False
+        self._refused: set[Path] = set()
         self._rescan_s = rescan_s
         self._rescan = Deadline(rescan_s)
         self._folders = Deadline(_LOOK_FOR_FOLDERS_S)
@@ -61,6 +66,8 @@ class Lookout:
     @property
     def due_at(self) -> float:
         """When the next look is due; the one for folders rides along with what wakes us up anyway."""
+        if self.intake.inbox.is_scanning:
+            return 0.0
         return min(self._rescan.at, self._folders.at + _LATE_S)
 
     def start(self) -> int:
@@ -68,9 +75,11 @@ class Lookout:
         self._find()
         self._is_polling = not self.watcher.start(self._open_paths())
         self._log.event("observer_replaced" if self._is_polling else "observer_started")
-        queued = self.intake.scan(trusted=False)
+        inbox = self.intake.inbox
+        inbox.begin_scan(trusted=False)
+        inbox.scan_on(_FIRST_SCAN_S)
         self._say_closed()
-        return queued
+        return inbox.backlog
 
     def stop(self) -> None:
         """Watch nothing any more."""
@@ -85,19 +94,28 @@ class Lookout:
         if self.intake.inbox.events_lost:
             self.intake.inbox.events_lost = False
             self._rescan.soon(now, _POLL_S)
-        if self._rescan.is_due(now):
-            self._scan()
+        inbox = self.intake.inbox
+        if not inbox.is_scanning and self._rescan.is_due(now):
+            self._refused = {f.path for f in self.intake.folders if f.refusal is not None}
+            inbox.begin_scan(trusted=self.watcher.alive)
+            if inbox.scan_on(_SCAN_S):
+                self._scanned()
+        elif inbox.is_scanning and inbox.scan_on(_SCAN_S):
+            self._scanned()
 
     # --------------------------------------------------------------------- parts
-    def _scan(self) -> None:
+    def _scanned(self) -> None:
         intake = self.intake
-        before = {folder.path for folder in intake.folders if folder.refusal is not None}
-        queued = intake.scan(trusted=self.watcher.alive)
         for folder in intake.folders:
             refusal = folder.refusal
-            if refusal is not None and folder.path not in before and folder.opened is not None:
+            if (
+                refusal is not None
+                and folder.path not in self._refused
+                and folder.opened is not None
+            ):
                 self._log.event("scan_failed", file=str(folder.path), reason=refusal.code)
-        self._log.event("scan_done", queued=queued, ignored=intake.inbox.ignored)
+        self._log.event("scan_done", queued=intake.inbox.backlog, ignored=intake.inbox.ignored)
+        self._say_reached()
         self._say_refusals()
         self._metrics.scanned(self._clock(), backlog=intake.inbox.backlog)
 
@@ -149,6 +167,12 @@ class Lookout:
                     reason=refusal.code,
                     detail=refusal.detail,
                 )
+
+    def _say_reached(self) -> None:
+        for (owner, limit), house in self.intake.inbox.reached.limits.items():
+            if self._once.first((owner, limit), limit):
+                self.has_news = True
+                self._log.event("quota_reached", owner=owner_name(owner), house=house, limit=limit)
 
     def _say_refusals(self) -> None:
         for path, refusal in self.intake.inbox.new_refusals().items():

@@ -259,7 +259,6 @@ class Daemon:
             self.log.event("settings_reloaded", changed=", ".join(changed) or "nothing")
         self.notifier.ready(self._words())
 
-    # ----------------------------------------------------------------------- parts
     def _policy_path(self) -> Path:
         return self._policy_override or policy_path(self.settings, self.state)
 
@@ -272,6 +271,7 @@ class Daemon:
             settle_s=self.settings.schedule.settle_s,
             outside=self.outside,
             hints=self.hints,
+            quota=self.settings.quota,
         )
         return Lookout(
             intake,

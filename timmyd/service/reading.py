@@ -14,10 +14,12 @@ from timmyd.core.model import Checkpoint, Session
 from timmyd.engine.ingest import Ingest
 from timmyd.engine.intake import Cursor, Origin, Taken
 from timmyd.errors import SessionError, StoreError
-from timmyd.service.inbox import Inbox, Waiting, look_of, look_of_status
+from timmyd.service.inbox import Inbox
 from timmyd.service.logs import EventLogger, Once
+from timmyd.service.looks import look_of, look_of_status
 from timmyd.service.memory import give_back
 from timmyd.service.metrics import Metrics
+from timmyd.service.queues import Waiting
 from timmyd.service.refusal import FileRefusedError, Reason
 from timmyd.sources import snapshot
 from timmyd.store.batch import Batch, FileRow
@@ -100,7 +102,9 @@ class Reader:
         try:
             with self.database.batch() as batch:
                 while True:
+                    began = monotonic()
                     taken = self._read(batch, taken_out[-1])
+                    self.inbox.worked(taken_out[-1], monotonic() - began)
                     if taken.more:
                         unfinished.append(taken_out[-1])
                     executions += taken.executions

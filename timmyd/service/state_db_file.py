@@ -16,7 +16,18 @@ from timmyd.sources.state_db_open import HEADER_BYTES, DbStamp, look
 from timmyd.store.batch import FileRow
 
 FILE_NAME: Final = "state.db"
+CLOCK_GRAIN_S: Final = 0.05
+"""Within it two writes may leave the same time."""
 
+
+POLL_S: Final = 0.5
+"""Seconds between two looks at databases that changed lately; others are looked at half as often, and
+those that rest for long a third as often."""
+
+_LIVELY_S: Final = 300.0
+_RESTING_S: Final = 1800.0
+_ABSENT_S: Final = 1.5
+"""Between looks for a database that is not there, or has not changed for long."""
 _ANY_SIZE: Final = 1 << 62
 _MASK: Final = (1 << 63) - 1
 _BESIDE: Final = ("-wal", "-shm", "-journal")
@@ -213,3 +224,28 @@ def ledger_row(file: StateDb, found: DbStamp | None, now: float, cursor: bytes |
         read_at=now,
         cursor=cursor,
     )
+
+
+def is_written_at(found: DbStamp, now: float) -> bool:
+    """Whether a write at this moment might leave the times of the files as they are.
+
+    Only nearness counts, never the order: times may lie ahead of the clock, by any amount.
+    """
+    looks = [found.file] if found.wal is None else [found.file, found.wal]
+    return any(abs(now - look[3] / 1e9) <= CLOCK_GRAIN_S for look in looks)
+
+
+def look_again_s(file: StateDb, now: float, began_at: float) -> float:
+    """Seconds until a database is looked at again, by how long ago it changed.
+
+    Args:
+        file: Which.
+        now: Of the monotonic clock, as `began_at`.
+        began_at: Since when it is followed.
+    """
+    if file.trouble is not None and file.trouble.code == Reason.VANISHED.value:
+        return _ABSENT_S
+    if now - file.changed_at < _LIVELY_S:
+        return POLL_S
+    rests = now - max(file.changed_at, began_at) > _RESTING_S
+    return _ABSENT_S if rests else 2 * POLL_S

@@ -9,20 +9,24 @@ import msgspec
 
 from timmyd.clock import Clock, monotonic
 from timmyd.core.clock_trust import Skew
+from timmyd.core.shares import Shares
 from timmyd.engine.ingest_rows import RowIngest, TakenRows
 from timmyd.engine.intake import Origin
 from timmyd.errors import SessionError, StoreError
-from timmyd.service.homes import HouseOf, Place, as_claimed, homes_of
+from timmyd.service.homes import PROFILES_MOST, HouseOf, Place, as_claimed, homes_of
 from timmyd.service.logs import EventLogger, Once
 from timmyd.service.metrics import Metrics
 from timmyd.service.reading import SLICE_S, Progress
 from timmyd.service.refusal import FileRefusedError, Reason
 from timmyd.service.state_db_file import (
+    CLOCK_GRAIN_S,
     FILE_NAME,
     StateDb,
     StateDbFinding,
     finding_of,
+    is_written_at,
     ledger_row,
+    look_again_s,
     written_at,
 )
 from timmyd.service.waits import growing_s
@@ -30,19 +34,10 @@ from timmyd.sources.state_db import PASSING, READ_S, Chunk, StateDbCursor
 from timmyd.sources.state_db_open import DbStamp
 from timmyd.store.database import PatternDatabase
 
-POLL_S: Final = 0.5
-"""Seconds between two looks at databases that changed lately; others are looked at half as often, and
-those that rest for long a third as often."""
-
-_LIVELY_S: Final = 300.0
-_RESTING_S: Final = 1800.0
-_ABSENT_S: Final = 1.5
-"""Between looks for a database that is not there, or has not changed for long."""
 _RETRY_S: Final = 0.5
 _RETRY_MOST_S: Final = 60.0
 _RETRY_FAILED_S: Final = 30.0
 _RETRY_FAILED_MOST_S: Final = 3600.0
-_CLOCK_GRAIN_S: Final = 0.05
 _FIRST_ROWS: Final = 500
 _LEAST_ROWS: Final = 50
 _MOST_ROWS: Final = 4_000
@@ -68,6 +63,7 @@ class StateDbs:
         skew: Callable[[], Skew] = Skew,
         settle_s: float = 0.25,
         house_of: HouseOf = as_claimed,
+        profiles: int = PROFILES_MOST,
     ) -> None:
         """Look nowhere yet.
 
@@ -81,8 +77,11 @@ class StateDbs:
             skew: How wrong the system's clock is held to be.
             settle_s: A database is read again at most once in this time.
             house_of: Says whose each home is.
+            profiles: Of one home, at most.
         """
         self._house_of = house_of
+        self.shares: Shares[int] = Shares(per_s=float("inf"))
+        self._profiles = profiles
         self.places = list(places)
         self.database = database
         self.ingest = ingest
@@ -110,7 +109,7 @@ class StateDbs:
         for place in self.places:
             if not place.is_home or "state_db" not in place.sources:
                 continue
-            for home, house, parts in homes_of(place):
+            for home, house, parts in homes_of(place, self._profiles):
                 if home / FILE_NAME not in self.files:
                     self.files[home / FILE_NAME] = self._known(StateDb(place, home, house, parts))
         for file in self.files.values():
@@ -140,15 +139,24 @@ class StateDbs:
         Raises:
             StoreError: Nothing of the piece stands; it will be read again.
         """
-        now = began = monotonic()
-        for file in sorted(self.files.values(), key=lambda file: (file.more, file.due_at)):
-            if file.due_at > now or file.directory is None:
-                continue
+        began = now = monotonic()
+        due: dict[int, list[StateDb]] = {}
+        for file in self.files.values():
+            if file.due_at <= now and file.directory is not None:
+                due.setdefault(file.directory.owner_uid, []).append(file)
+        for files in due.values():
+            files.sort(key=lambda file: (file.more, file.due_at), reverse=True)
+        while (owner := self.shares.next(due, now)) is not None:
+            file = due[owner].pop()
+            if not due[owner]:
+                del due[owner]
+            step = _NOTHING
             if file.more or self._has_news(file, now):
                 step = self._read(file, now, slice_s)
-                now = monotonic()
-                if step.files or (now >= began + slice_s and not patient):
-                    return step
+            before, now = now, monotonic()
+            self.shares.charge(owner, now - before)
+            if step.files or (now >= began + slice_s and not patient):
+                return step
         return _NOTHING
 
     @property
@@ -164,7 +172,7 @@ class StateDbs:
     def _has_news(self, file: StateDb, now: float) -> bool:
         missing = file.trouble is not None and file.trouble.code == Reason.VANISHED.value
         again_s = growing_s(_RETRY_S, _RETRY_MOST_S, file.failures)
-        file.due_at = now + max(again_s, _ABSENT_S if missing else self._interval_s(file, now))
+        file.due_at = now + max(again_s, look_again_s(file, now, self._began_at))
         try:
             if file.trouble is not None and not missing and now >= file.retry_at:
                 return True  # a permission that was given changes nothing that can be seen
@@ -174,12 +182,6 @@ class StateDbs:
             if refusal.reason is not Reason.VANISHED and self.once.first(file.key, refusal.code):
                 self._note(file, None, refusal)
             return False
-
-    def _interval_s(self, file: StateDb, now: float) -> float:
-        if now - file.changed_at < _LIVELY_S:
-            return POLL_S
-        rests = now - max(file.changed_at, self._began_at) > _RESTING_S
-        return _ABSENT_S if rests else 2 * POLL_S
 
     def _read(self, file: StateDb, now: float, slice_s: float) -> Progress:
         most = file.rows_most or self._slice_rows
@@ -271,14 +273,14 @@ class StateDbs:
             self.restarts += 1
             self.log.event("session_rewritten", file=str(file.path), reason=chunk.restarted)
         # within a grain of the file system's clock another write would not show: look once more
-        settled = found == file.read_as or not _is_written_at(
+        settled = found == file.read_as or not is_written_at(
             found, self.clock() + self.skew().ahead_s
         )
         file.cursor = chunk.cursor
         file.more = chunk.more
         file.read_as = None if chunk.more else found
         file.seen = found if settled and not chunk.more else None
-        pause_s = self._settle_s if settled else max(self._settle_s, _CLOCK_GRAIN_S)
+        pause_s = self._settle_s if settled else max(self._settle_s, CLOCK_GRAIN_S)
         file.due_at = now if chunk.more else now + pause_s
         file.changed_at = now
         file.trouble, file.failures = None, 0
@@ -339,12 +341,3 @@ class StateDbs:
     def findings(self) -> list[StateDbFinding]:
         """How it stands with each database."""
         return [finding_of(file) for file in self.files.values()]
-
-
-def _is_written_at(found: DbStamp, now: float) -> bool:
-    """Whether a write at this moment might leave the times of the files as they are.
-
-    Only nearness counts, never the order: times may lie ahead of the clock, by any amount.
-    """
-    looks = [found.file] if found.wal is None else [found.file, found.wal]
-    return any(abs(now - look[3] / 1e9) <= _CLOCK_GRAIN_S for look in looks)

@@ -92,6 +92,7 @@ def status_of(
             for finding in intake.state_dbs.findings()
             if finding.code != "missing"
         ],
+        "quotas": intake.inbox.reached.told(),
         "refused": [
             {
                 "file": os.fsencode(refusal.name).decode("utf-8", "backslashreplace"),

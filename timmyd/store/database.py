@@ -18,7 +18,7 @@ from timmyd.house.keys import FALLBACK_HOUSE
 from timmyd.house.outcome import OUTCOMES
 from timmyd.house.shape import shape as shape_of, signature as signature_of
 from timmyd.house.units import DAY_S
-from timmyd.store import queries, trends, upkeep
+from timmyd.store import ledger, queries, trends, upkeep
 from timmyd.store.batch import (
     SHARED,
     SKIPPED,
@@ -427,10 +427,9 @@ class PatternDatabase:
         with self._reading() as connection:
             return queries.files(connection, states)
 
-    def file_looks(self) -> dict[bytes, tuple[int, int, int, int]]:
+    def file_looks(self) -> Iterator[tuple[bytes, tuple[int, int, int, int]]]:
         """How each file looked when it was last read: (device, inode, size, mtime in ns)."""
-        with self._reading() as connection:
-            return queries.file_looks(connection)
+        return ledger.file_looks(self._reading)
 
     def file(self, path: bytes) -> FileRow | None:
         """The ledger's row of one file."""

@@ -276,12 +276,6 @@ def file(connection: sqlite3.Connection, path: bytes) -> FileRow | None:
     return None if row is None else _file(row)
 
 
-def file_looks(connection: sqlite3.Connection) -> dict[bytes, tuple[int, int, int, int]]:
-    """(device, inode, size, mtime in ns) of every file as it was last read."""
-    rows = connection.execute("SELECT path, dev, ino, size, mtime_ns FROM files")
-    return {row[0]: row[1:] for row in rows}
-
-
 def _file(row: tuple[Any, ...]) -> FileRow:
     return FileRow(**dict(zip(FileRow.__struct_fields__, row, strict=True)))
 

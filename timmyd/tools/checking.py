@@ -178,6 +178,9 @@ def check_daemon(state: Path, status: dict[str, Any], *, now: float) -> Iterator
         words = f"the daemon (pid {pid}) is timmyd {version}, this is {__version__}"
         yield note("daemon_old", state, words, "restart it: systemctl restart timmyd")
     yield from _check_clock(status.get("clock"))
+    for row in status.get("quotas", ()):
+        words = f"{row['owner']} (house {row['house']}) has more {row['limit']} than [quota] allows"
+        yield note("quota_reached", state, words, f"raise [quota] {row['limit']}, or ask them")
     if status.get("observer") == "polling":
         yield note(
             "daemon_polls",

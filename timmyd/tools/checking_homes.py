@@ -17,8 +17,9 @@ from timmyd.service import kit_status
 from timmyd.service.files import Entry
 from timmyd.service.hermes_version import numbers
 from timmyd.service.homes import Folder, Place, homes_of
-from timmyd.service.inbox import Inbox, Looks
+from timmyd.service.inbox import Inbox
 from timmyd.service.kit_status import KitStatus
+from timmyd.service.looks import Looks
 from timmyd.service.refusal import FileRefusedError
 from timmyd.service.state_db_file import StateDb
 from timmyd.sources import TELEMETRY_FOLDER, classify

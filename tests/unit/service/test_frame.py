@@ -7,7 +7,8 @@ import pytest
 
 from timmyd.service.frame import Frame
 from timmyd.service.homes import Place
-from timmyd.service.inbox import Inbox, Looks
+from timmyd.service.inbox import Inbox
+from timmyd.service.looks import Looks
 
 
 class World:

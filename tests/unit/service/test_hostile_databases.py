@@ -122,7 +122,7 @@ def test_a_wrong_value_in_any_column_stops_nothing(hostile: Path, table: str, co
 def test_a_schema_that_takes_too_long_is_stopped_and_left_alone_for_longer_each_time(
     hostile: Path,
 ) -> None:
-    READ["ten thousand tables beside"](hostile)
+    READ["two thousand tables beside"](hostile)
     with pytest.raises(SessionError) as caught:
         state_db.read(str(hostile), header(hostile), look(str(hostile)), None, longest_s=-1.0)
     assert caught.value.code == "too_slow"

@@ -9,7 +9,9 @@ import pytest
 
 from timmyd.clock import Clock, monotonic
 from timmyd.service.homes import Place, house_of_profile
-from timmyd.service.inbox import Inbox, Looks, Waiting
+from timmyd.service.inbox import Inbox
+from timmyd.service.looks import Looks
+from timmyd.service.queues import Waiting
 
 LARGEST = 1 << 20
 
