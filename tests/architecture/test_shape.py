@@ -19,7 +19,6 @@ LONG = {
     "config/assemble.py": 325,
     "config/settings.py": 350,
     "core/counting/walk.py": 375,
-    "engine/ingest_rows.py": 325,
     "engine/intelligence.py": 450,
     "house/outcome.py": 350,
     "house/reader.py": 325,

@@ -7,8 +7,8 @@ import pytest
 
 from tests.contract.state_db_corpus import INGEST, NOW, ROWS, executions, open_store
 from timmyd.core.model import Source
-from timmyd.engine.ingest_rows import TakenRows
 from timmyd.engine.intake import Origin
+from timmyd.engine.row_views import TakenRows
 from timmyd.house.shape import signature
 from timmyd.sources.state_db_rows import Row, SessionRow, decode_calls
 from timmyd.store.database import PatternDatabase

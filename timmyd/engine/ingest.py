@@ -25,6 +25,14 @@ CALLS_A_SLICE = 5_000
 """New calls that are taken from one document at a time, some tenths of a second."""
 
 
+def prices_of(settings: Settings) -> dict[str, tuple[float, float]]:
+    """Per model, the price of a million tokens in and out (`[prices]`)."""
+    return {
+        model: (price.per_million_in, price.per_million_out)
+        for model, price in settings.prices.items()
+    }
+
+
 class Ingest:
     """Decodes files and applies them to a batch. Holds settings and memos, no other state."""
 
@@ -63,10 +71,7 @@ class Ingest:
                 tool: Marks(table.exit_code, frozenset(table.failures), frozenset(table.data))
                 for tool, table in settings.outcomes.items()
             },
-            prices={
-                model: (price.per_million_in, price.per_million_out)
-                for model, price in settings.prices.items()
-            },
+            prices=prices_of(settings),
             zone=None if zone == "system" else ZoneInfo(zone),
         )
 

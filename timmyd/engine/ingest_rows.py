@@ -1,7 +1,7 @@
 """Takes the rows of Hermes' `state.db`, or of an export of it, into the database: each call once."""
 
 from collections.abc import Mapping, Sequence
-from typing import Final, NamedTuple
+from typing import Final
 
 import msgspec
 
@@ -14,37 +14,25 @@ from timmyd.core.counting.identity import (
     keys_of,
 )
 from timmyd.core.counting.row_memory import RowMemory
-from timmyd.core.counting.row_thread import Arrival, Asked, Resolved, Thread
+from timmyd.core.counting.row_thread import Arrival, Asked, Resolved
 from timmyd.core.model import Call, Execution, Facts
 from timmyd.engine.facts import clean_model
 from timmyd.engine.ingest import Ingest
 from timmyd.engine.intake import Origin, dated_rows
 from timmyd.engine.lineage import Lineages, Seen, continued
+from timmyd.engine.row_views import RowView, TakenRows, says_less
 from timmyd.house.outcome import Judged
-from timmyd.sources.state_db_rows import Row, SessionRow, ends_of_blocks
+from timmyd.sources.state_db_rows import Row, SessionRow, SessionSpent, ends_of_blocks
 from timmyd.store.batch import Batch
+from timmyd.store.usage import Used
+
+__all__ = ["RowIngest", "TakenRows"]
 
 _GIST: Final = 256
 """Characters of a row by which it is known again; only their hash is kept."""
 
 _RAN: Final = frozenset({"ok", "error", "timeout"})
 _LEAST_LATENCY_S: Final = 1e-4
-
-
-class TakenRows(NamedTuple):
-    """What came of rows.
-
-    Attributes:
-        executions: Counted for the first time.
-        duplicates: Requests shown, but counted before.
-        amended: Answered now, or known better now.
-        skipped: Elements that could not be used, by reason; rows that are `too_old` among them.
-    """
-
-    executions: int
-    duplicates: int
-    amended: int
-    skipped: dict[str, int]
 
 
 class RowIngest:
@@ -75,27 +63,6 @@ class RowIngest:
         return _Flow(self, batch, origin, sessions, times_tell=times_tell).run(rows)
 
 
-class _View:
-    """One session in the course of one piece."""
-
-    def __init__(
-        self,
-        row: SessionRow,
-        lineage: int,
-        house: str,
-        memory: RowMemory,
-        parent: SessionRow | None,
-    ) -> None:
-        self.row = row
-        self.lineage = lineage
-        self.house = house
-        self.memory = memory
-        self.sid = hash_text(row.id)
-        self.thread: Thread = memory.thread(self.sid)
-        self.continues_at = None if parent is None else row.started_at or 0.0
-        self.branched = row.branched or (parent is not None and parent.end_reason == "branched")
-
-
 class _Flow:
     def __init__(
         self,
@@ -112,7 +79,7 @@ class _Flow:
         self.sessions = sessions
         self.times_tell = times_tell
         self.oldest = origin.oldest
-        self.views: dict[str, _View] = {}
+        self.views: dict[str, RowView] = {}
         self.memories: dict[int, RowMemory] = {}
         self.drafts: dict[int, Execution] = {}
         self.new = self.duplicates = self.amended = 0
@@ -153,9 +120,20 @@ class _Flow:
                 memory = self.memories[lineage] = RowMemory(self.batch.register(lineage))
             session = self.sessions.get(session_id) or SessionRow(session_id)
             house = self.batch.house_of(lineage) or self.origin.house
-            self.views[session_id] = _View(
+            for spent in session.spent:
+                self._use(lineages.session(session_id), house, session, spent)
+            self.views[session_id] = RowView(
                 session, lineage, house, memory, self._parent_of(session)
             )
+
+    def _use(self, key: int, house: str, session: SessionRow, spent: SessionSpent) -> None:
+        at = spent.at or session.started_at or self.origin.written_at
+        model = clean_model(spent.model)
+        used = Used(
+            key, model, "state_db", house, min(at, self.origin.now), spent.requests,
+            spent.tokens_in, spent.tokens_out, spent.cost, total=True,
+        )  # fmt: skip
+        self.batch.use(used)
 
     def _seen(self, call: Call) -> Seen:
         return call.ids, self.ingest.describe.key(call), is_damaged(call)
@@ -185,7 +163,7 @@ class _Flow:
     def _skip(self, reason: str, n: int = 1) -> None:
         self.skipped[reason] = self.skipped.get(reason, 0) + n
 
-    def _ask(self, view: _View, row: Row, requested: list[Call], ended_at: float | None) -> None:
+    def _ask(self, view: RowView, row: Row, requested: list[Call], ended_at: float | None) -> None:
         facts = [self.ingest.describe(call) for call in requested]
         asked = [
             Asked(
@@ -211,7 +189,7 @@ class _Flow:
         self.duplicates += len(asked) - len(resolved.new)
 
     @staticmethod
-    def _open(view: _View, row: Row, asked: Sequence[Asked], resolved: Resolved) -> None:
+    def _open(view: RowView, row: Row, asked: Sequence[Asked], resolved: Resolved) -> None:
         thread = view.thread
         thread.size = len(asked)
         thread.asked_at = None if resolved.copy or resolved.inserted_in_bulk else row.at
@@ -227,7 +205,7 @@ class _Flow:
 
     def _draft(
         self,
-        view: _View,
+        view: RowView,
         facts: Facts,
         execution: int,
         at: float,
@@ -251,13 +229,13 @@ class _Flow:
             source="state_db",
         )
 
-    def _time_of(self, view: _View, row: Row) -> float:
+    def _time_of(self, view: RowView, row: Row) -> float:
         if row.at is not None:
             return row.at
         return view.thread.last_at or view.row.started_at or self.origin.written_at
 
     # ------------------------------------------------------------------ results
-    def _answer(self, view: _View, row: Row) -> None:
+    def _answer(self, view: RowView, row: Row) -> None:
         thread = view.thread
         waiting = thread.claim(row.call_ids, row.tool)
         if waiting is None:
@@ -287,7 +265,7 @@ class _Flow:
             self.amended += 1
 
     def _answered(
-        self, view: _View, before: Execution, row: Row, at: float, latency_s: float | None
+        self, view: RowView, before: Execution, row: Row, at: float, latency_s: float | None
     ) -> Execution:
         """An execution with its result; what another source had of it goes, unless ours is nothing."""
         call = Call(
@@ -298,7 +276,7 @@ class _Flow:
             disposition=row.disposition,
         )
         verdict = self.ingest.judge(call)
-        if _says_less(verdict, before):
+        if says_less(verdict, before):
             verdict = Judged(before.outcome, before.rule, before.error_type)
         runs = verdict.outcome in _RAN and latency_s is not None and latency_s >= _LEAST_LATENCY_S
         latency_ms = latency_s * 1000.0 if runs and latency_s is not None else None
@@ -315,10 +293,3 @@ class _Flow:
             source="state_db",
             latency_ms=before.latency_ms if latency_ms is None else latency_ms,
         )
-
-
-def _says_less(verdict: Judged, before: Execution) -> bool:
-    """Whether a worse source knew better: rows lose Hermes' mark of a call that was not carried out."""
-    if verdict.outcome == "unknown":
-        return before.outcome != "unknown"
-    return verdict.rule == "json_error" and before.outcome in {"blocked", "cancelled", "rejected"}

@@ -97,6 +97,11 @@ class Lineages:
         self.batch.mark(self._row_heads(first), root)
         return root
 
+    def session(self, session_id: str) -> int:
+        """What names a session of an owner wherever it lies."""
+        scope = self._everywhere if self._is_made(session_id) else self.origin.home
+        return hash_text(f"{scope}\0{session_id}")
+
     def now(self, lineage: int) -> int:
         """Where a lineage is that may have become part of another within this batch."""
         return self.batch.now_in(lineage)

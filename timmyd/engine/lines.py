@@ -19,6 +19,7 @@ from timmyd.sources import telemetry
 from timmyd.sources.decoding import Content
 from timmyd.sources.messages import ids_of
 from timmyd.store.batch import Batch, Request, Turn
+from timmyd.store.usage import Used
 
 _PROOF_BYTES = 256
 
@@ -69,6 +70,9 @@ class LineIngest:
                     amended += 1
             else:
                 _take_other_line(batch, origin, lineage, line, at)
+                if line.kind == "model" and line.model and line.outcome != "blocked":
+                    house = batch.house_of(lineage) or origin.house
+                    batch.use(_used(lineages.session(line.session_id), house, line, at))
         after = Cursor(
             offset=cursor.offset + found.size,
             proof=cursor.proof,
@@ -151,3 +155,9 @@ def _take_other_line(
         batch.add_request(
             Request(at, house, model, ok, line.latency_ms, line.tokens_in, line.tokens_out)
         )
+
+
+def _used(session: int, house: str, line: telemetry.Line, at: float) -> Used:
+    model = clean_model(line.model or "")
+    tokens_in, tokens_out = line.tokens_in, line.tokens_out
+    return Used(session, model, "telemetry", house, at, 1, tokens_in, tokens_out, None, total=False)

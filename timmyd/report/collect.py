@@ -8,6 +8,7 @@ import msgspec
 
 from timmyd.core.model import iso
 from timmyd.engine import IntelligenceEngine
+from timmyd.engine.ingest import prices_of
 from timmyd.house.units import DAY_S
 from timmyd.report.data import (
     IngestCounts,
@@ -48,6 +49,7 @@ def collect(engine: IntelligenceEngine, *, days: float | None = 7.0) -> Report:
         counts=database.tool_counts(since),
         turns=database.turn_counts(since),
         models=database.get_model_performance(),
+        usage=database.usage(since, prices_of(engine.settings)),
         document=document,
         attention=needs_attention(engine, rows=hours, document=document),
         trends=trends(hours, database.models_by_day(now - SHOWN_DAYS * DAY_S), now=now),

@@ -11,6 +11,7 @@ from timmyd.report.attention_types import Attention
 from timmyd.report.rhythm import Day
 from timmyd.report.tally import INTERVAL, Model, Tool, by_outcome, grouped, mean, success, tally
 from timmyd.store.queries import ToolCount
+from timmyd.store.usage import ModelUsage
 
 
 class HousePerformance(msgspec.Struct, frozen=True, kw_only=True):
@@ -101,6 +102,7 @@ class ReportInput(msgspec.Struct, frozen=True, kw_only=True):
         counts: Sums by house, tool, shape, model and task type.
         turns: (turns, completed turns) by house.
         models: Performance over all time, for tokens and cost.
+        usage: Tokens and money by house and model, of sessions at work in the period.
         document: The policy document as it would be published now (CONTRACT §3).
         adaptations: Newest first.
         attention: What needs attention, worst first.
@@ -114,6 +116,7 @@ class ReportInput(msgspec.Struct, frozen=True, kw_only=True):
     counts: Sequence[ToolCount] = ()
     turns: Mapping[str, tuple[int, int]] = msgspec.field(default_factory=dict)
     models: Sequence[ModelPerformance] = ()
+    usage: Sequence[ModelUsage] = ()
     document: Mapping[str, Any] = msgspec.field(default_factory=dict)
     adaptations: Sequence[AdaptationEvent] = ()
     velocity: VelocityFigures = VelocityFigures()
@@ -148,6 +151,7 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     house_performance: Mapping[str, HousePerformance]
     tools: Sequence[Tool]
     models: Sequence[Model]
+    usage: Sequence[ModelUsage]
     choices: Mapping[str, Mapping[str, Any]]
     routes: Mapping[str, Mapping[str, Any]]
     current_policies: Mapping[str, Mapping[str, float]]
@@ -181,6 +185,7 @@ def build(given: ReportInput) -> Report:
         house_performance=_houses(given),
         tools=sorted(tools, key=_by_trouble),
         models=_models(given),
+        usage=given.usage,
         choices=document.get("models", {}),
         routes=document.get("routes", {}),
         current_policies=document.get("policies", {}),

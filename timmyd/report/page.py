@@ -21,7 +21,7 @@ _MOST_EVENTS = 20
 def render(report: Report) -> str:
     """The whole page."""
     sections = (
-        attention_section, _houses, hours_section, _changes, _learning, _tools, _models, _policies, _intake,
+        attention_section, _houses, hours_section, _changes, _learning, _tools, _models, _usage, _policies, _intake,
     )  # fmt: skip
     body = "".join(part(report) for part in sections)
     return (
@@ -184,6 +184,24 @@ def _models(report: Report) -> str:
             (pieces.named(model.task_type, 16), pieces.named(model.model, 30) + tag, *cells, trend)
         )
     return pieces.section("Models", pieces.table(("task", "model", *_TALLY_HEADS, "28 days"), rows))
+
+
+def _usage(report: Report) -> str:
+    if not report.usage:
+        return ""
+    rows = [
+        (
+            pieces.named(used.house, 24),
+            pieces.named(used.model, 30),
+            words.count(used.requests),
+            words.maybe(used.tokens_in),
+            words.maybe(used.tokens_out),
+            words.money(used.cost),
+        )
+        for used in report.usage[:_MOST_ROWS]
+    ]
+    heads = ("house", "model", ">requests", ">tokens in", ">tokens out", ">cost")
+    return pieces.section("Tokens and cost", pieces.table(heads, rows))
 
 
 def _policies(report: Report) -> str:

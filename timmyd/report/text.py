@@ -29,7 +29,7 @@ def render(report: Report) -> RenderableType:
     """The whole report. Give it to `Console.print`; without a terminal rich leaves out the colours."""
     parts: list[RenderableType] = [_head(report)]
     for section in (
-        _attention, _houses, _tools, _models, _policies, _adaptations, _learning, _intake,
+        _attention, _houses, _tools, _models, _usage, _policies, _adaptations, _learning, _intake,
     ):  # fmt: skip
         parts.extend(section(report))
     return Group(*parts)
@@ -178,6 +178,23 @@ def _models(report: Report) -> list[RenderableType]:
         )
     rest = len(report.models) - _MOST_ROWS
     return _section("Models", table, f"{rest} more in --json" if rest > 0 else None)
+
+
+def _usage(report: Report) -> list[RenderableType]:
+    """Tokens and money; a dash is unknown, not nothing."""
+    if not report.usage:
+        return []
+    table = _table(("", "<"), ("", "<"), ("requests", ">"), ("tokens in", ">"), ("out", ">"), ("cost", ">"))  # fmt: skip
+    for used in report.usage[:_MOST_ROWS]:
+        table.add_row(
+            _name(used.house, 16),
+            _name(used.model, 24),
+            Text(words.count(used.requests)),
+            Text(words.maybe(used.tokens_in)),
+            Text(words.maybe(used.tokens_out)),
+            Text(words.money(used.cost)),
+        )
+    return _section("Tokens and cost", table)
 
 
 def _policies(report: Report) -> list[RenderableType]:

@@ -136,3 +136,15 @@ def period(days: float | None) -> str:
     if days is None:
         return "all time that is kept"
     return "last day" if days == 1 else f"last {days:g} days"
+
+
+def maybe(number_of: int | None) -> str:
+    """A count, a dash where it is unknown."""
+    return UNKNOWN if number_of is None else count(number_of)
+
+
+def money(amount: float | None) -> str:
+    """An amount, a dash where it is unknown; small ones to four places."""
+    if amount is None:
+        return UNKNOWN
+    return f"{amount:,.4f}" if 0 < amount < 1 else f"{amount:,.2f}"

@@ -24,7 +24,7 @@ from timmyd.sources.state_db_open import (
     opened,
     options_for,
 )
-from timmyd.sources.state_db_rows import Row, SessionRow, to_row, to_session
+from timmyd.sources.state_db_rows import Row, SessionRow, spent_in, to_row, to_session
 from timmyd.sources.state_db_schema import GIST_BYTES, LONGEST_CONTENT, Schema, is_table, probe
 
 READ_S: Final = 0.05
@@ -278,6 +278,7 @@ class _Reading:
                 self._usage(session_id),
                 self.zone,
             )
+            session.spent = spent_in(self.connection, self.schema, session_id) or session.spent
             self.sessions[session_id] = session
             if session.parent is None:
                 return

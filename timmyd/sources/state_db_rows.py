@@ -1,18 +1,22 @@
 """The rows of Hermes' `messages` and `sessions` tables as plain values; nothing in them is trusted."""
 
 import json
+import sqlite3
 from collections.abc import Mapping, Sequence
 from datetime import tzinfo
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import msgspec
 
 from timmyd.core.model import Call
 from timmyd.sources.decoding import usable_requests
 from timmyd.sources.messages import CALLS_MOST, ToolCall, ids_of, is_bushy, text, to_call
-from timmyd.sources.times import moment
+from timmyd.sources.state_db_schema import SPENT, Schema
+from timmyd.sources.times import moment, number
 
 _ENCODED: Final = "\0json:"
+_MOST_COUNT: Final = 1 << 50
+_MOST_COST: Final = 1e9
 _TAGGED: Final = "__HERMES_CONTENT_V2__:"
 
 _calls = msgspec.json.Decoder(list[ToolCall])
@@ -46,6 +50,21 @@ class Row(msgspec.Struct, gc=False):
     uid: str | None = None
 
 
+class SessionSpent(NamedTuple):
+    """What a session used of a model so far; None is unknown.
+
+    Attributes:
+        at: When it was used last, Unix seconds.
+    """
+
+    model: str
+    at: float | None
+    requests: int
+    tokens_in: int | None
+    tokens_out: int | None
+    cost: float | None
+
+
 class SessionRow(msgspec.Struct, gc=False):
     """One session as Hermes stored it.
 
@@ -55,6 +74,7 @@ class SessionRow(msgspec.Struct, gc=False):
         delegated: It does a task for its parent: work of its own.
         end_reason: Why it ended, `compression` where another continues it.
         usage: (model, first use, last use) by model, in the order of first use.
+        spent: What it used of each model.
     """
 
     id: str
@@ -65,6 +85,7 @@ class SessionRow(msgspec.Struct, gc=False):
     branched: bool = False
     delegated: bool = False
     usage: tuple[tuple[str, float, float], ...] = ()
+    spent: tuple[SessionSpent, ...] = ()
 
     def model_at(self, at: float) -> str | None:
         """The model that answered at a time: `/model` changes it in mid-session."""
@@ -110,16 +131,51 @@ def to_session(
     """A session from column values or from an exported line."""
     config = _config(values.get("model_config"))
     source = text(values.get("source"))
+    model = text(values.get("model"))
+    ended_at = moment(values.get("ended_at"), zone)
+    spent = spent_of(model, ended_at, [values.get(column) for column in SPENT])
     return SessionRow(
         id=text(values.get("id")),
-        model=text(values.get("model")) or None,
+        model=model or None,
         parent=text(values.get("parent_session_id")) or None,
         started_at=moment(values.get("started_at"), zone),
         end_reason=text(values.get("end_reason")) or None,
         branched=config.get("_branched_from") is not None,
         delegated=config.get("_delegate_from") is not None or source == "subagent",
         usage=usage,
+        spent=(spent,) if model and spent.requests else (),
     )
+
+
+def spent_of(model: Any, at: Any, values: Sequence[Any]) -> SessionSpent:
+    """What was used of a model, from the columns of `SPENT`; no tokens and no money are unknown ones."""
+    requests, tokens_in, tokens_out = (_count(value) for value in values[:3])
+    costs = (number(value) for value in values[3:])
+    cost = next((cost for cost in costs if cost is not None and 0 < cost <= _MOST_COST), None)
+    counted = bool(tokens_in or tokens_out)
+    return SessionSpent(
+        model=text(model),
+        at=moment(at),
+        requests=requests or 0,
+        tokens_in=tokens_in if counted else None,
+        tokens_out=tokens_out if counted else None,
+        cost=cost,
+    )
+
+
+def spent_in(
+    connection: sqlite3.Connection, schema: Schema, session_id: str
+) -> tuple[SessionSpent, ...]:
+    """What a session used by model, where a database says so."""
+    if schema.spent is None:
+        return ()
+    rows = connection.execute(schema.spent, (session_id,)).fetchall()
+    return tuple(spent_of(row[0], row[1], row[2:]) for row in rows if row[0])
+
+
+def _count(value: Any) -> int | None:
+    whole = isinstance(value, int) and not isinstance(value, bool)
+    return value if whole and 0 <= value <= _MOST_COUNT else None
 
 
 def ends_of_blocks(rows: Sequence[Row]) -> dict[int, float]:

@@ -25,6 +25,15 @@ _MUST: Final = {
     "sessions": ("id",),
 }
 _MESSAGE_MAY: Final = ("tool_name", "effect_disposition", "message_uid")
+SPENT: Final = (
+    "api_call_count",
+    "input_tokens",
+    "output_tokens",
+    "actual_cost_usd",
+    "estimated_cost_usd",
+)
+"""What a session used, in its row or by its models."""
+
 _SESSION_MAY: Final = (
     "model",
     "model_config",
@@ -32,6 +41,8 @@ _SESSION_MAY: Final = (
     "started_at",
     "end_reason",
     "source",
+    "ended_at",
+    *SPENT,
 )
 _USAGE_MUST: Final = ("session_id", "model", "first_seen", "last_seen")
 _MODELS_MOST: Final = 100
@@ -51,6 +62,7 @@ class Schema(msgspec.Struct, frozen=True):
         session_columns: The columns that `session` gives, in order.
         session: One session; parameter: its id.
         usage: The models of one session, None where that is not recorded.
+        spent: What one session used of each model, None where that is not recorded.
         each_call: Rows are written call by call, so their times mean something (0.17 and later).
     """
 
@@ -62,6 +74,7 @@ class Schema(msgspec.Struct, frozen=True):
     session_columns: tuple[str, ...]
     session: str
     usage: str | None
+    spent: str | None
     each_call: bool
 
     @property
@@ -106,6 +119,7 @@ def probe(connection: sqlite3.Connection) -> Schema:
         session_columns=session_columns,
         session=f"SELECT {_cut(session_columns)} FROM sessions WHERE id = ?",  # noqa: S608 - constants
         usage=_usage(connection),
+        spent=_spent(connection),
         each_call="active" in messages,
     )
 
@@ -185,4 +199,15 @@ def _usage(connection: sqlite3.Connection) -> str | None:
     return (
         "SELECT substr(model, 1, 200), min(first_seen), max(last_seen) FROM session_model_usage"  # noqa: S608 - constants
         f" WHERE session_id = ?{main} GROUP BY model ORDER BY 2 LIMIT {_MODELS_MOST}"
+    )
+
+
+def _spent(connection: sqlite3.Connection) -> str | None:
+    columns = _columns(connection, "session_model_usage")
+    if columns is None or any(column not in columns for column in (*_USAGE_MUST, *SPENT)):
+        return None
+    sums = ", ".join(f"sum({column})" for column in SPENT)
+    return (
+        f"SELECT substr(model, 1, 200), max(last_seen), {sums} FROM session_model_usage"  # noqa: S608 - constants
+        f" WHERE session_id = ? GROUP BY model ORDER BY 1 LIMIT {_MODELS_MOST}"
     )

@@ -23,6 +23,7 @@ from timmyd.store.rows import (
     signature_key,
     to_row,
 )
+from timmyd.store.usage import Used, save as save_usage
 
 __all__ = [
     "NO_HOME",
@@ -72,6 +73,7 @@ class Batch(LineageRows):
         self._counters: dict[str, int] = {}
         self._files: list[FileRow] = []
         self._turns: list[Turn] = []
+        self._used: list[Used] = []
         row = connection.execute("SELECT max(id) FROM executions").fetchone()
         last = connection.execute("SELECT n FROM counters WHERE name = 'last_execution'").fetchone()
         self._next_id = max(row[0] or 0, last[0] if last else 0) + 1
@@ -131,6 +133,10 @@ class Batch(LineageRows):
             total[3] += request.latency_ms
         total[4] += request.tokens_in or 0
         total[5] += request.tokens_out or 0
+
+    def use(self, used: Used) -> None:
+        """Count tokens and money that a session used."""
+        self._used.append(used)
 
     def count(self, counter: str, n: int = 1) -> None:
         """Add to a counter that is shown in `report` and `status`."""
@@ -199,6 +205,7 @@ class Batch(LineageRows):
                 " VALUES (?, ?, ?, ?, ?, ?)",
                 self._turns,
             )
+            save_usage(self._connection, self._used)
             self.count("executions", sum(self.counted.values()))
             many(statements.UPSERT_COUNTER, self._counters.items())
             self._connection.execute(

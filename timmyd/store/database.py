@@ -31,6 +31,7 @@ from timmyd.store.batch import (
 from timmyd.store.connection import MEMORY, connect, connect_read_only, guarded
 from timmyd.store.owners import Owners
 from timmyd.store.removal import remove_house
+from timmyd.store.usage import ModelUsage, by_model as usage_by_model
 
 _TASKS = TaskTable.default()
 
@@ -392,6 +393,11 @@ class PatternDatabase:
         with self._reading() as connection:
             return dict(connection.execute("SELECT name, n FROM counters"))
 
+    def usage(self, since: float, prices: Mapping[str, tuple[float, float]]) -> list[ModelUsage]:
+        """What each house used of each model since a time, priced by a million tokens in and out."""
+        with self._reading() as connection:
+            return usage_by_model(connection, since, prices)
+
     def skipped(self) -> dict[str, int]:
         """How many elements could not be used, by reason."""
         counters = self.counters().items()
@@ -399,12 +405,9 @@ class PatternDatabase:
 
     def shared_sessions(self) -> dict[tuple[str, str], int]:
         """How often (a house, the house that keeps it) showed one session."""
-        found = {}
-        for name, n in self.counters().items():
-            if name.startswith(SHARED):
-                house, _, keeper = name[len(SHARED) :].partition(" of ")
-                found[house, keeper] = n
-        return found
+        names = {name: n for name, n in self.counters().items() if name.startswith(SHARED)}
+        pairs = {name: name[len(SHARED) :].partition(" of ") for name in names}
+        return {(pairs[name][0], pairs[name][2]): n for name, n in names.items()}
 
     def homes(self) -> list[str]:
         """All homes that a session was seen in."""

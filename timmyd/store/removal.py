@@ -41,4 +41,5 @@ def remove_house(connection: sqlite3.Connection, house: str) -> int:
         execute(f"DELETE FROM {table} WHERE combo IN {_OF_HOUSE}", (house,))  # noqa: S608 - constants
     execute("DELETE FROM requests WHERE house = ?", (house,))
     execute("DELETE FROM turns WHERE house = ?", (house,))
+    execute("DELETE FROM usage WHERE house = ?", (house,))
     return calls

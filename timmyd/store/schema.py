@@ -88,9 +88,18 @@ _V2 = (
         UNION SELECT house FROM turns""",
 )
 
+_V3 = (
+    # Tokens and money by session (hash of owner and id), model and source; NULL is unknown.
+    """CREATE TABLE usage (
+        session INTEGER NOT NULL, model TEXT NOT NULL, source INTEGER NOT NULL, house TEXT NOT NULL,
+        last_at REAL NOT NULL, requests INTEGER NOT NULL, tokens_in INTEGER, tokens_out INTEGER, cost REAL,
+        PRIMARY KEY (session, model, source)) WITHOUT ROWID""",
+    "CREATE INDEX usage_by_time ON usage (last_at)",
+)
+
 _RECORD = "CREATE TABLE IF NOT EXISTS migrations (version INTEGER PRIMARY KEY, at REAL NOT NULL)"
 
-MIGRATIONS: tuple[tuple[str, ...], ...] = (_V1, _V2)
+MIGRATIONS: tuple[tuple[str, ...], ...] = (_V1, _V2, _V3)
 """Append only: entry n brings version n to n + 1. Never edit one that was released."""
 
 VERSION = len(MIGRATIONS)

@@ -15,8 +15,9 @@ import pytest
 from tests.contract.state_db_corpus import NOW, header, truth
 from tests.hostile_databases import CASE, READ, REFUSED
 from tests.unit.service.test_state_dbs import Daemon, put
-from timmyd.engine.ingest_rows import RowIngest, TakenRows
+from timmyd.engine.ingest_rows import RowIngest
 from timmyd.engine.intake import Origin
+from timmyd.engine.row_views import TakenRows
 from timmyd.errors import SessionError
 from timmyd.service.homes import Place
 from timmyd.service.waits import growing_s
