@@ -27,7 +27,7 @@ def _parts(house: str, counts: list[int]) -> dict[str, Any]:
         f"shape {n}": {**figures(0.4, samples=n), **({"arguments": arguments} if n == 0 else {})}
         for n in range(shapes)
     }
-    helped = [{"shape": "git pull", "success": 0.9, "samples": 20, "lift": 0.4}]
+    helped = [{"tool": "terminal", "shape": "git pull", "success": 0.9, "samples": 20, "lift": 0.4}]
     fell = {"house": house, "from": 0.9, "to": 0.1, "since": PUBLISHED_AT}
     return {
         "predictions": {

@@ -62,9 +62,8 @@ def within(document: PolicyDocument, limit: int, owner_of: Callable[[str], str])
         if not free:
             raise DocumentTooLargeError(size)
         level = _level(sorted(free.values()), limit - size + sum(free.values()))
-        for owner, room in free.items():
-            if room > level and not _shrink(data, owner, room - level, owner_of):
-                done.add(owner)
+        over = {owner: room - level for owner, room in free.items() if room > level}
+        done |= _shrink(data, over, owner_of)
         size = len(_text(_listed(data)))
     return msgspec.convert(_listed(data), PolicyDocument)
 
@@ -79,20 +78,29 @@ def _level(rooms: list[int], whole: int) -> int:
     return rooms[-1]
 
 
-def _shrink(data: _Table, owner: str, over: int, owner_of: Callable[[str], str]) -> bool:
-    """Leave out entries of an owner, in the order of `_KINDS`, least used first, until `over` bytes are saved.
+def _shrink(data: _Table, over: dict[str, int], owner_of: Callable[[str], str]) -> set[str]:
+    """Leave out entries of owners, in the order of `_KINDS`, least used first.
+
+    Args:
+        data: What to shrink.
+        over: By owner, how many bytes are to be saved; counted down.
+        owner_of: Whose a house is.
 
     Returns:
-        Whether there was enough.
+        The owners who have nothing left that may go.
     """
     for parts in _KINDS:
-        mine = [part for part in parts(data) if owner_of(part.house) == owner]
-        for part in sorted(mine, key=lambda part: (part.used, str(part.key))):
-            if over <= 0:
-                return True
-            over -= part.size
-            del part.holder[part.key]
-    return over <= 0
+        mine: dict[str, list[_Part]] = {}
+        for part in parts(data):
+            if over.get(owner := owner_of(part.house), 0) > 0:
+                mine.setdefault(owner, []).append(part)
+        for owner, found in mine.items():
+            for part in sorted(found, key=lambda part: (part.used, str(part.key))):
+                if over[owner] <= 0:
+                    break
+                over[owner] -= part.size
+                del part.holder[part.key]
+    return {owner for owner, rest in over.items() if rest > 0}
 
 
 def _taken(data: _Table, owner_of: Callable[[str], str]) -> dict[str, int]:

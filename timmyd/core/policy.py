@@ -17,11 +17,13 @@ from msgspec import UNSET, Meta, UnsetType
 from timmyd.house.policy import LONGEST_NAME, LONGEST_TEXT, SCHEMA
 
 NAME: Final = "name"
+FAILURE: Final = "failure"
 HOUSE: Final = "house"
 TIME: Final = "time"
 SENTENCE: Final = "sentence"
 
 Name = Annotated[str, Meta(min_length=1, max_length=LONGEST_NAME, extra={"kind": NAME})]
+FailureName = Annotated[str, Meta(min_length=1, max_length=320, extra={"kind": FAILURE})]
 HouseName = Annotated[str, Meta(pattern="^[a-z0-9_-]{1,32}$", extra={"kind": HOUSE})]
 Time = Annotated[str, Meta(extra_json_schema={"format": "date-time"}, extra={"kind": TIME})]
 Sentence = Annotated[str, Meta(max_length=LONGEST_TEXT, extra={"kind": SENTENCE})]
@@ -152,13 +154,28 @@ class PublishedRetries(msgspec.Struct, kw_only=True):
     after: list[Rate]
     limit: Count
     samples: list[Count] | UnsetType = UNSET
+    low: list[Rate] | UnsetType = UNSET
+    high: list[Rate] | UnsetType = UNSET
+    shapes: dict[Name, "RetryCurve"] | UnsetType = UNSET
+
+
+class RetryCurve(msgspec.Struct, kw_only=True):
+    """The same of one shape."""
+
+    after: list[Rate]
+    samples: list[Count]
+    low: list[Rate] | UnsetType = UNSET
+    high: list[Rate] | UnsetType = UNSET
 
 
 class PublishedRemedy(msgspec.Struct, kw_only=True):
     """A shape of call that helped after a failure; `lift` is the gain over doing without."""
 
+    tool: Name
     shape: Name
     success: Rate
+    low: Rate | UnsetType = UNSET
+    high: Rate | UnsetType = UNSET
     samples: Count
     lift: Number
 
@@ -172,10 +189,13 @@ class PublishedProvider(msgspec.Struct, kw_only=True):
 
 
 class PublishedBudget(msgspec.Struct, kw_only=True):
-    """The caps of a house by name, and by model what a million tokens cost."""
+    """The caps of a house by name, and by model what a million tokens cost, read and written."""
 
     caps: dict[Name, Count] | UnsetType = UNSET
     prices: dict[Name, dict[Name, Count]] | UnsetType = UNSET
+    warn: Rate | UnsetType = UNSET
+    on_trouble: Literal["go", "stop"] | UnsetType = UNSET
+    zone: Name | UnsetType = UNSET
 
 
 class PolicyDocument(msgspec.Struct, kw_only=True):
@@ -191,7 +211,7 @@ class PolicyDocument(msgspec.Struct, kw_only=True):
         predictions: By house and tool.
         why: By full key.
         retries: By house and tool.
-        remedies: By house and failure, at most three each.
+        remedies: By house and failure (tool, shape and error with `|` between), at most three each.
         providers: By provider and the hash of its base URL.
         own: By house.
         names: By uid: the house that a home claims to be, and the one that it is.
@@ -214,7 +234,7 @@ class PolicyDocument(msgspec.Struct, kw_only=True):
     notices: list[PublishedNotice] | UnsetType = UNSET
     retries: dict[HouseName, dict[Name, PublishedRetries]] | UnsetType = UNSET
     remedies: (
-        dict[HouseName, dict[Name, Annotated[list[PublishedRemedy], Meta(max_length=3)]]]
+        dict[HouseName, dict[FailureName, Annotated[list[PublishedRemedy], Meta(max_length=3)]]]
         | UnsetType
     ) = UNSET
     providers: dict[Name, PublishedProvider] | UnsetType = UNSET

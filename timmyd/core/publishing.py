@@ -9,7 +9,7 @@ import msgspec
 import msgspec.inspect as kinds
 
 from timmyd.core.fair_share import DocumentTooLargeError, within
-from timmyd.core.policy import HOUSE, NAME, SENTENCE, TIME, PolicyDocument
+from timmyd.core.policy import FAILURE, HOUSE, NAME, SENTENCE, TIME, PolicyDocument
 from timmyd.house.policy import (
     LARGEST_BYTES,
     LONGEST_TEXT,
@@ -26,6 +26,7 @@ __all__ = ["DocumentTooLargeError", "build", "content_digest_without_times", "en
 _TIMES: Final = frozenset({"revision", "published_at", "data_through", "expires_at", "digest"})
 _DIGEST_BYTES: Final = len(',"digest":"sha256:"') + 64 + len("\n")
 _DIGITS: Final = 4
+_LONGEST_FAILURE: Final = 320
 
 _Fit = Callable[[Any], Any]
 
@@ -192,6 +193,12 @@ def _name(value: Any) -> Any:
     return value
 
 
+def _failure(value: Any) -> Any:
+    if not is_name(value, longest=_LONGEST_FAILURE):
+        raise _UnfitError
+    return value
+
+
 def _house(value: Any) -> Any:
     if not is_house(value):
         raise _UnfitError
@@ -206,4 +213,10 @@ def _sentence(value: Any) -> str:
     return "".join(c if c.isprintable() else "?" for c in str(value))[:LONGEST_TEXT]
 
 
-_TEXTS: Final[Mapping[str, _Fit]] = {NAME: _name, HOUSE: _house, TIME: _time, SENTENCE: _sentence}
+_TEXTS: Final[Mapping[str, _Fit]] = {
+    NAME: _name,
+    FAILURE: _failure,
+    HOUSE: _house,
+    TIME: _time,
+    SENTENCE: _sentence,
+}

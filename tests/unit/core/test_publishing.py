@@ -8,6 +8,8 @@ import jsonschema
 import pytest
 
 from tests.unit.house.documents import PUBLISHED_AT, document, figures, open_breaker
+from timmyd.core.estimating.remedies import Failure, Remedy, published
+from timmyd.core.estimating.retries import RetryCurves
 from timmyd.core.policy import schema
 from timmyd.core.publishing import (
     DocumentTooLargeError,
@@ -179,16 +181,19 @@ def additive() -> dict[str, Any]:
         "weights": {"ezra": 1.0},
         "best": {"ezra": 0.99},
     }
+    curve = {"after": [0.5, 0.2], "low": [0.4, 0.1], "high": [0.6, 0.3], "samples": [90, 40]}
     return {
         "models": {"read": model},
         "routes": {"terminal": route},
         "predictions": {"ezra": {"terminal": {**figures(0.8), "shapes": {"git push": shape}, "recent": recent}}},
         "notices": [{"house": "ezra", "tool": "terminal", "shape": "git push", "model": None, "from": 0.9,
                      "to": 0.2, "since": PUBLISHED_AT, "evidence": 33.0}],
-        "retries": {"ezra": {"terminal": {"after": [0.5, 0.2, 0.01], "limit": 3, "samples": [90, 40, 12]}}},
-        "remedies": {"ezra": {"exit_nonzero": [{"shape": "git pull", "success": 0.9, "samples": 20, "lift": 0.4}]}},
+        "retries": {"ezra": {"terminal": {**curve, "limit": 3, "shapes": {"git push": curve}}}},
+        "remedies": {"ezra": {"terminal|git push|exit_1": [
+            {"tool": "terminal", "shape": "git pull", "success": 0.9, "low": 0.5, "high": 1.0, "samples": 20, "lift": 0.4}]}},
         "providers": {"openrouter 9f2c": {"state": "down", "class": "rate_limit", "until": PUBLISHED_AT + 60}},
-        "budgets": {"ezra": {"caps": {"tokens_per_day": 2_000_000}, "prices": {"qwen3": {"per_million_in": 0.5}}}},
+        "budgets": {"ezra": {"caps": {"tokens_per_day": 2_000_000}, "prices": {"qwen3": {"in": 0.5}},
+                             "warn": 0.8, "on_trouble": "go", "zone": "system"}},
         "own": {"ezra": {"models": {"read": model}, "routes": {"ls": route}}},
         "names": {"1000": {"timmy": "alice-timmy"}},
     }  # fmt: skip
@@ -213,12 +218,26 @@ def test_a_hostile_name_takes_its_additive_entry_out(name: str) -> None:
     parts = additive()
     parts["notices"][0]["shape"] = name
     parts["retries"]["ezra"][name] = parts["retries"]["ezra"].pop("terminal")
-    parts["remedies"]["ezra"]["exit_nonzero"][0]["shape"] = name
+    parts["remedies"]["ezra"]["terminal|git push|exit_1"][0]["shape"] = name
     parts["providers"] = {name: {"state": "down"}}
     found = document(**parts)
 
     assert (found["notices"], found["retries"], found["providers"]) == ([], {"ezra": {}}, {})
-    assert found["remedies"] == {"ezra": {"exit_nonzero": []}}
+    assert found["remedies"] == {"ezra": {"terminal|git push|exit_1": []}}
+
+
+def test_what_helped_and_what_repeating_brings_is_published_as_it_was_learned() -> None:
+    failure = Failure("ezra", "t" * 128, "s" * 64, "e" * 100)
+    remedy = Remedy("terminal", "git pull", 0.9, 0.5, 1.0, 0.4, 20.0)
+    learned = published({failure: [remedy]})
+    assert document(remedies=learned)["remedies"] == learned
+
+    curves = RetryCurves({"ezra\0terminal\0": [(4.0, 8.0), (1.0, 4.0)],
+                          "ezra\0terminal\0git push": [(1.0, 4.0)]})  # fmt: skip
+    retries = curves.published(["ezra"], {"ezra": 3.0})
+    found = document(retries=retries)
+    assert found["retries"] == retries
+    parse(encode(found), now=NOW)
 
 
 GOLDEN = Path(__file__).parents[2] / "data" / "policy_documents"
