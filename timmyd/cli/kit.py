@@ -13,8 +13,11 @@ from timmyd.core.model import iso
 from timmyd.house.seam import seam_of
 from timmyd.house.units import DAY_S
 from timmyd.service import hermes_kit, kit_status
+from timmyd.service.files import open_home
 from timmyd.service.kit_status import KitStatus
 from timmyd.service.logs import printable
+from timmyd.service.privilege import become_owner
+from timmyd.service.refusal import FileRefusedError, Reason
 
 HomeOption = Annotated[
     Path | None, typer.Option("--home", help="The Hermes home; by default ~/.hermes.")
@@ -102,7 +105,19 @@ def uninstall(
 
 
 def _home(home: Path | None) -> Path:
-    return (default_home() if home is None else home).absolute()
+    """The home; from then on root acts as its owner, whose links lead nowhere new then.
+
+    Raises:
+        FileRefusedError: Somebody else's link leads there.
+    """
+    found = (default_home() if home is None else home).absolute()
+    try:
+        with open_home(found):
+            become_owner(found)
+    except FileRefusedError as refusal:
+        if refusal.reason is not Reason.VANISHED:
+            raise
+    return found
 
 
 def _as_dict(one: KitStatus) -> dict[str, Any]:

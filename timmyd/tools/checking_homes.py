@@ -20,6 +20,7 @@ from timmyd.service.homes import Folder, Place, homes_of
 from timmyd.service.inbox import Inbox
 from timmyd.service.kit_status import KitStatus
 from timmyd.service.looks import Looks
+from timmyd.service.privilege import as_owner
 from timmyd.service.refusal import FileRefusedError
 from timmyd.service.state_db_file import StateDb
 from timmyd.sources import TELEMETRY_FOLDER, classify
@@ -53,11 +54,10 @@ def check_homes(places: Iterable[Place], *, now: float, largest_bytes: int) -> l
     inbox = Inbox(known, Looks({}), largest_bytes=largest_bytes, settle_s=0.0)
     try:
         inbox.find_folders()
-        found = [
-            finding
-            for place in known
-            for finding in _check_place(place, inbox, now=now, largest_bytes=largest_bytes)
-        ]
+        found: list[Finding] = []
+        for place in known:
+            with as_owner(place.root):
+                found += _check_place(place, inbox, now=now, largest_bytes=largest_bytes)
         return [*found, *_check_claims(inbox, largest_bytes)]
     finally:
         inbox.close()

@@ -1,10 +1,12 @@
 """Root acts in the state of another user as that user; needs root, for only root can act as others."""
 
 import os
+import shutil
 import sqlite3
 import stat
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -20,10 +22,17 @@ ONLY_ROOT = pytest.mark.skipif(os.geteuid() != 0, reason="only root can act as a
 
 
 @pytest.fixture
+def tmp_path() -> Iterator[Path]:
+    """A place that other users can reach, which pytest's own is not."""
+    made = Path(tempfile.mkdtemp(prefix="timmyd-"))
+    made.chmod(0o755)
+    yield made
+    shutil.rmtree(made)
+
+
+@pytest.fixture
 def state(tmp_path: Path) -> Iterator[Path]:
-    """A state that belongs to another user, in a place that they can reach."""
-    for folder in (tmp_path, *tmp_path.parents[:3]):  # of root, a session, a worker
-        folder.chmod(0o755)
+    """A state that belongs to another user."""
     made = tmp_path / "state"
     made.mkdir()
     os.chown(made, NOBODY, NOBODY)
@@ -176,3 +185,26 @@ def test_orders_of_somebody_else_are_refused_in_words_that_say_who_may(
 
 def test_a_user_without_a_name_is_called_by_the_number() -> None:
     assert user_name(123_456_789) == "123456789"
+
+
+@ONLY_ROOT
+def test_the_kit_that_root_installs_in_a_home_is_its_owners_and_follows_no_link_of_theirs(
+    tmp_path: Path,
+) -> None:
+    home, away = tmp_path / "home", tmp_path / "roots"
+    home.mkdir()
+    away.mkdir(mode=0o755)
+    (home / "plugins").symlink_to(away)
+    os.chown(home, NOBODY, NOBODY)
+    os.chown(home / "plugins", NOBODY, NOBODY, follow_symlinks=False)
+    install = [sys.executable, "-m", "timmyd", "hermes", "install", "--yes", "--home", str(home)]
+
+    subprocess.run(install, check=False, capture_output=True, cwd=ROOT, timeout=60)
+    assert list(away.iterdir()) == []
+
+    (home / "plugins").unlink()
+    done = subprocess.run(install, check=False, capture_output=True, cwd=ROOT, timeout=60)
+    assert done.returncode == 0, done.stderr
+    made = [path for path in home.rglob("*") if path != home]
+    assert made
+    assert {path.stat().st_uid for path in made} == {NOBODY}
