@@ -11,9 +11,11 @@ from timmyd.cli.options import ConfigOption, JsonOption, StateOption
 from timmyd.cli.output import FAILED, console, print_json, say
 from timmyd.cli.where import Context, context, look_into
 from timmyd.clock import now as wall_clock
+from timmyd.errors import StoreError
 from timmyd.service.lock import holder
 from timmyd.service.logs import printable
 from timmyd.service.privilege import as_root
+from timmyd.service.telling import read_status
 
 if TYPE_CHECKING:
     from timmyd.report.attention_types import Attention
@@ -35,7 +37,13 @@ def status(
     found = context(config, state)
     pid = holder(found.state)
     known = {"running": pid is not None, "pid": pid, "state": str(found.state)}
-    known = (_recorded(found) if found.database.exists() else {}) | known
+    try:
+        known = (_recorded(found) if found.database.exists() else {}) | known
+    except StoreError as error:  # what the daemon said of it stands in a file of its own
+        said = read_status(found.state)
+        if not said:
+            raise
+        known = said | known | {"trouble": said.get("trouble") or error.detail}
     if as_json:
         print_json(known)
     else:
@@ -51,6 +59,9 @@ def _recorded(found: Context) -> dict[str, Any]:
     engine = look_into(found)
     database = engine.database
     known: dict[str, Any] = json.loads(database.state("status") or b"{}")
+    said = read_status(found.state)
+    if (said.get("seen_at") or 0.0) >= (known.get("seen_at") or 0.0):
+        known |= said
     failing = database.files(("failed",))
     found_wanting = needs_attention(engine)
     return known | {
@@ -82,15 +93,19 @@ def _print_status(known: dict[str, Any], now: float) -> None:
         say("nothing was recorded yet")
         return
     if pid is not None and now - seen > _STALE_S:
-        say(f"its last tick was {_ago(now - seen)} ago: it may hang")
+        say(f"it said nothing for {_ago(now - seen)}: it hangs, or cannot write")
+    if known.get("trouble"):
+        say(f"in trouble: {printable(known['trouble'])}")
+    say(f"as of {_ago(now - seen)} ago:")
     _print_clock(known.get("clock") or {})
     say(
-        f"revision {known['revision']}, published {_when(known.get('published_at'), now)};"
+        f"revision {known.get('revision', 0)}, published {_when(known.get('published_at'), now)};"
         f" last read {_when(known.get('ingested_at'), now)};"
-        f" {known['backlog']} files wait"
+        f" {known.get('backlog', 0)} files wait"
     )
-    say(f"{known['executions']} executions counted; {known['open_breakers']} breakers open")
-    _print_attention(known["attention"])
+    if "executions" in known:
+        say(f"{known['executions']} executions counted; {known['open_breakers']} breakers open")
+        _print_attention(known["attention"])
     for found in known.get("databases", ()):
         say(f"{found['state']}: {printable(found['path'])} of {found['house']} {found['words']}")
     for folder in known.get("folders", ()):
@@ -102,7 +117,7 @@ def _print_status(known: dict[str, Any], now: float) -> None:
 
 
 def _print_failing(known: dict[str, Any]) -> None:
-    for row in known["failing"]:
+    for row in known.get("failing", ()):
         say(
             f"failing: {row['file']}: {row['reason']} at {printable(row['place'])}:"
             f" {printable(row['detail'])}"

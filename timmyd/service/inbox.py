@@ -285,10 +285,11 @@ class Inbox:
         if waiting.folder.opened is not None:
             self._queue(waiting.folder.opened.owner_uid).live[waiting.path] = waiting
 
-    def was_read(self, waiting: Waiting) -> None:
-        """The file was read, or could not be, as it looked then."""
+    def was_read(self, waiting: Waiting, *, again: bool = False) -> None:
+        """The file was read, or could not be, as it looked then; `again`: the next scan tries it."""
         path = waiting.path
-        self.looks.note(path, look_of(waiting.entry))
+        if not again:
+            self.looks.note(path, look_of(waiting.entry))
         self._read_at[path] = self._steady()
         if len(self._read_at) > _READ_AT_MOST:
             self.rest()

@@ -22,7 +22,7 @@ from timmyd.service.outside import Outside
 from timmyd.service.publisher import Publisher
 from timmyd.service.reading import Progress
 from timmyd.service.systemd import Notifier, watchdog_interval_s
-from timmyd.service.telling import ClockNews, status_line, status_of
+from timmyd.service.telling import ClockNews, StatusFile, status_line, status_of
 from timmyd.service.ticking import Summary, Ticking
 from timmyd.service.trouble import Trouble
 from timmyd.service.upkeep import Upkeep
@@ -74,6 +74,7 @@ class Daemon:
         self._make_watcher = watcher
         self._stopping = self._reloading = False
         self._clock_news = ClockNews(outside)
+        self._status_file = StatusFile(state)
         interval = watchdog_interval_s(os.environ)
         self._heartbeat = Deadline(_LONGEST_WAIT_S if interval is None else interval / 3)
         publisher = Publisher(engine, self._policy_path())
@@ -105,10 +106,9 @@ class Daemon:
             while not self._stopping:
                 self.turn()
             self.stop()
-        except TimmyError:
-            raise
         except Exception as error:
-            self.log.event("daemon_failed", reason=type(error).__name__)
+            if not isinstance(error, TimmyError):
+                self.log.event("daemon_failed", reason=type(error).__name__)
             raise
         finally:
             self.lookout.stop()
@@ -156,11 +156,12 @@ class Daemon:
                 for progress in self.intake.read_slice():
                     self._note(progress)
             self.lookout.look()
-            self._tick()
+            if self._tick():
+                self.trouble.over()
             self._keep_up()
-            self.trouble.over()
         except StoreError as error:
             self._in_trouble(error)
+        self._status_file.write_if_due(self.steady(), self.status, words=self.trouble.words)
         if self._reloading:
             self._carry_out_reload()
         if self._heartbeat.is_due(self.steady(), early_s=self._heartbeat.every_s / 3):
@@ -189,23 +190,22 @@ class Daemon:
         with suppress(StoreError):
             self.upkeep.write_metrics(self.settings, self.lookout)
 
-    # ----------------------------------------------------------------------- work
     def _note(self, progress: Progress) -> None:
         if progress.files:
             self.upkeep.was_busy()
         if self.ticking.note(progress, waiting=self.intake.backlog):
             self.upkeep.rest_soon()
 
-    def _tick(self) -> None:
+    def _tick(self) -> bool:
         if self._clock_news.look():
             self.ticking.tick_soon()
-        if self.steady() < self.ticking.due_at:
-            return
+        if self.steady() < max(self.ticking.due_at, self.trouble.until):
+            return False
         self.engine.save_status(self.status())
         self.ticking.tick()
-        waiting = self.intake.inbox.backlog
-        self.log.event("tick_done", revision=self.publisher.revision, backlog=waiting)
+        self.log.event("tick_done", revision=self.publisher.revision, backlog=self.intake.backlog)
         self.notifier.status(self._words())
+        return True
 
     def _adapt(self) -> bool:
         self.engine.save_status(self.status())
@@ -223,10 +223,9 @@ class Daemon:
 
     def _in_trouble(self, error: StoreError) -> None:
         if self.trouble.met(error):
-            self.ticking.has_news = True
             self.notifier.status(self._words())
+        self.ticking.tick_soon()  # whether writing works again is seen by writing
 
-    # --------------------------------------------------------------------- signals
     def ask_to_stop(self, _number: int = 0, _frame: FrameType | None = None) -> None:
         """End after this turn."""
         self._stopping = True
@@ -294,6 +293,7 @@ class Daemon:
             self.publisher,
             self.lookout,
             trust=self.outside.trust(),
+            trouble=self.trouble.words,
             now=self.outside.wall(),
             started_at=self.started_at,
             ingested_at=self.ticking.ingested_at,

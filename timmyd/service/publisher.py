@@ -1,13 +1,19 @@
 """Publishes the engine's document when it says something new, or before the last one expires."""
 
 import json
+import math
+from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 from timmyd.core.publishing import content_digest_without_times, encode
 from timmyd.engine import IntelligenceEngine
 from timmyd.errors import PublishError
 from timmyd.service.publish import REAL_DISK, PolicyDisk, publish
+
+_PACE_S = 5.0
+"""Between two documents that decide the same."""
 
 
 class Publisher:
@@ -27,6 +33,7 @@ class Publisher:
         self.published_at: float | None = None
         self._disk = disk
         self._content: str | None = None
+        self._decisions: object = None
 
     def publish(self, now: float, *, life_s: float, ahead_s: float = 0.0) -> bool:
         """Publish if there is a reason to; True if the file was replaced.
@@ -46,8 +53,11 @@ class Publisher:
         document = self.engine.policy_document(revision=revision, now=now, ahead_s=ahead_s)
         content = content_digest_without_times(document)
         published_at = now + ahead_s
-        fresh = self.published_at is not None and 0 <= published_at - self.published_at < life_s / 2
-        if content == self._content and fresh and self.target.exists():
+        age_s = math.inf if self.published_at is None else published_at - self.published_at
+        fresh = 0 <= age_s < life_s / 2
+        decisions = _decisions(document)
+        is_new = content != self._content and (decisions != self._decisions or age_s >= _PACE_S)
+        if not is_new and fresh and self.target.exists():
             return False
         self.engine.announce(revision, now=now)
         self.revision = revision
@@ -57,8 +67,21 @@ class Publisher:
         except OSError as error:
             raise PublishError(str(self.target), error.strerror or str(error)) from error
         self.published_at = published_at
+        self._decisions = decisions
         self._content = content
         return True
+
+
+def _decisions(document: Mapping[str, Any]) -> object:
+    """What houses obey at once; figures may wait a moment, for each file costs a sync of the disk."""
+    breakers = [
+        [item.get(key) for key in ("house", "tool", "model", "state")]
+        for item in document.get("breakers", ())
+    ]
+    return [
+        breakers,
+        *(document.get(key) for key in ("mode", "policies", "breaker_rule", "trials")),
+    ]
 
 
 def _revision_in(target: Path) -> int:

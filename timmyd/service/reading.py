@@ -75,6 +75,7 @@ class Reader:
         self.clock = clock
         self.skew = skew
         self.once = Once()
+        self._again: set[bytes] = set()
         self._largest_bytes = largest_bytes
         self._buffer = _buffer(_BUFFER_BYTES)
 
@@ -154,7 +155,8 @@ class Reader:
         if more:
             self.inbox.put_back(waiting)
         else:
-            self.inbox.was_read(waiting)
+            self.inbox.was_read(waiting, again=waiting.path in self._again)
+            self._again.discard(waiting.path)
 
     def _note_unforeseen(self, batch: Batch, waiting: Waiting, error: Exception) -> None:
         before = self.database.file(waiting.path)
@@ -308,6 +310,12 @@ class Reader:
             error.place,
             error.detail,
         )
+        if error.code == Reason.UNREADABLE.value:
+            # a permission that is given changes nothing that can be seen: try with every scan
+            self._again.add(row.path)
+            row.mtime_ns = 0
+            if before is not None and before.reason == row.reason:
+                return Taken(0, 0, 0, {}, None)
         row.cursor = None if before is None else before.cursor
         batch.save_file(row)
         batch.count("files_failed")

@@ -12,6 +12,8 @@ from timmyd.service.publisher import Publisher
 from timmyd.service.reading import Progress
 
 _EVIDENCE_TICK_S = 1.0
+_LASTS_S = 5.0
+"""A backlog that is read sooner is no news: live files come in bursts."""
 _BACKLOG_TICK_S = 5.0
 """While a backlog is read every slice brings evidence, and little of it is news."""
 
@@ -72,6 +74,8 @@ class Ticking:
         self.summary = Summary()
         self.has_news = True
         self.in_backlog = False
+        self._backlog_since = 0.0
+        self._backlog_told = False
         self.ingested_at: float | None = None
         self._settings = settings
         self._log, self._metrics, self._clock, self._steady, *_ = outside
@@ -102,14 +106,19 @@ class Ticking:
             self.summary.amended += progress.amended
         if progress.executions or progress.amended:
             self._has_evidence = True
+        now = self._steady()
         if waiting > 1 and not self.in_backlog:
-            self.in_backlog = True
+            self.in_backlog, self._backlog_since = True, now
+        if self.in_backlog and not self._backlog_told and now - self._backlog_since >= _LASTS_S:
+            self._backlog_told = True
             self._log.event("backlog_started", files=waiting)
-        elif not waiting and self.in_backlog:
-            self.in_backlog = False
+        if waiting or not self.in_backlog:
+            return False
+        self.in_backlog = False
+        if self._backlog_told:
+            self._backlog_told = False
             self._log.event("backlog_done", executions=self.summary.executions)
-            return True
-        return False
+        return True
 
     @property
     def due_at(self) -> float:

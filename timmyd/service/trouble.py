@@ -38,8 +38,8 @@ class Trouble:
         return True
 
     def over(self) -> None:
-        """A turn went by without trouble."""
-        if self.words is not None and self._outside.steady() >= self.until:
+        """A write has worked."""
+        if self.words is not None:
             self.words = None
             self._once.forget("store")
             self._outside.log.event("store_recovered")

@@ -11,21 +11,23 @@ from typing import Any
 
 import pytest
 
-from tests.support import Listener
+from tests.support import Listener, without_roots_powers
 from timmyd.config import Settings
 from timmyd.config.settings import Files, Schedule
 from timmyd.core.clock_trust import ClockReading
 from timmyd.engine import IntelligenceEngine
-from timmyd.errors import ConfigError, Problem, StoreError
+from timmyd.errors import ConfigError, Problem, PublishError, StoreError
 from timmyd.house.policy import at_from_iso
 from timmyd.service.hints import Hints
 from timmyd.service.homes import Place
+from timmyd.service.logs import EVENTS
 from timmyd.service.loop import Daemon
 from timmyd.service.metrics import Metrics
 from timmyd.service.observer import Watcher
 from timmyd.service.outside import Outside
 from timmyd.service.reckoning import Reckoning
 from timmyd.service.systemd import Notifier
+from timmyd.service.telling import read_status
 from timmyd.store.database import PatternDatabase
 
 NOW = 1_795_500_000.0
@@ -210,14 +212,14 @@ class Rig:
         os.utime(path, (self.clocks.wall(), self.clocks.wall()))
         self.hints.put(bytes(path))
 
-    def live(self, seconds: float) -> int:
+    def live(self, seconds: float, *, turns_a_s: float = 4.0) -> int:
         """Let so much time pass; returns how many turns that took."""
         end = self.clocks.passed_s + seconds
         turns = 0
         while self.clocks.passed_s < end:
             self.daemon.turn()
             turns += 1
-            assert turns < 4 * seconds + 100, "the loop spins"
+            assert turns < turns_a_s * seconds + 100, "the loop spins"
         return turns
 
     def counted(self) -> int:
@@ -468,3 +470,73 @@ def test_breakers_go_on_while_the_clock_is_wrong(rig: Rig) -> None:
         rig.hints.after(5.0 + number, partial(rig.fail, f"bad{number}", "terminal", 5))
     rig.live(60.0)
     assert rig.engine.open_breakers() == 1
+
+
+# ---------------------------------------------------------------- the disk
+def test_recovery_is_said_when_a_write_has_worked_and_the_status_file_tells_meanwhile(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rig.daemon.start()
+    rig.live(10.0)
+    assert read_status(rig.state)["trouble"] is None
+
+    def full(*_: object, **__: object) -> None:
+        raise StoreError("timmy.db", "the disk is full", retry=True)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(rig.database, "decide", full)
+        rig.live(300.0)
+        assert read_status(rig.state)["trouble"] == "the disk is full"
+        assert len(rig.log.named("store_failed")) == 1
+        assert rig.log.named("store_recovered") == []
+    rig.live(5.0)
+    assert len(rig.log.named("store_recovered")) == 1
+    assert read_status(rig.state)["trouble"] is None
+
+
+def test_the_status_file_that_cannot_be_written_shows_its_age(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rig.daemon.start()
+    rig.live(10.0)
+
+    def full(*_: object, **__: object) -> None:
+        raise PublishError("status.json", "No space left on device")
+
+    monkeypatch.setattr("timmyd.service.telling.publish", full)
+    rig.live(600.0)
+    assert rig.clocks.wall() - read_status(rig.state)["seen_at"] > 590.0
+
+
+def test_an_unreadable_file_is_read_once_it_can_be_though_nothing_else_changed(rig: Rig) -> None:
+    rig.write("a", "terminal", hint=False)
+    path = rig.sessions / "a.json"
+    path.chmod(0)
+    with without_roots_powers():
+        rig.daemon.start()
+        rig.live(200.0)
+        assert rig.counted() == 0
+        failed = rig.database.files(("failed",))
+        assert [row.reason for row in failed] == ["unreadable"]
+        at = path.stat().st_mtime
+        path.chmod(0o600)
+        assert path.stat().st_mtime == at
+        rig.live(11 * Settings().schedule.rescan_s)
+    assert rig.counted() == 1
+    assert len(rig.log.named("file_refused")) == 1
+
+
+# -------------------------------------------------------------------- a busy time
+def test_figures_that_change_all_the_time_are_published_every_five_seconds_and_a_burst_is_no_news(
+    rig: Rig,
+) -> None:
+    rig.daemon.start()
+    rig.live(30.0)
+    rig.log.events.clear()
+    for number in range(600):
+        rig.hints.after(0.1 * number, partial(rig.write, f"s{number}", "terminal", "read_file"))
+    rig.live(61.0, turns_a_s=25.0)
+    assert rig.counted() == 1200
+    assert 2 <= len(rig.log.named("policy_published")) <= 13
+    loud = [name for name, _ in rig.log.events if EVENTS[name].level != "debug"]
+    assert loud == []

@@ -64,7 +64,9 @@ def test_a_clock_that_went_back_and_a_file_that_went_are_reasons_to_publish(
     assert target.exists()
 
 
-def test_new_content_is_published_at_once(engine: IntelligenceEngine, tmp_path: Path) -> None:
+def test_new_figures_are_published_in_five_seconds_and_a_new_decision_at_once(
+    engine: IntelligenceEngine, tmp_path: Path
+) -> None:
     publisher = Publisher(engine, tmp_path / "policy.json")
     publisher.publish(NOW, life_s=LIFE_S)
     engine.record_executions(
@@ -73,7 +75,10 @@ def test_new_content_is_published_at_once(engine: IntelligenceEngine, tmp_path: 
     )
     engine.analyze_and_adapt()
 
-    assert publisher.publish(NOW + 1.0, life_s=LIFE_S)
+    assert not publisher.publish(NOW + 1.0, life_s=LIFE_S)
+    assert publisher.publish(NOW + 5.0, life_s=LIFE_S)
+    engine.learner.breakers.force("ezra", "terminal", NOW + 5.0)
+    assert publisher.publish(NOW + 6.0, life_s=LIFE_S)
 
 
 def test_a_failure_uses_its_revision_up_and_the_next_call_tries_again(
