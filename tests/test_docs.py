@@ -19,6 +19,7 @@ SUBCOMMANDS = {
     "house": ("list", "quarantine", "release", "forget"),
     "hermes": ("install", "status", "uninstall"),
     "db": ("check", "backup", "restore"),
+    "budget": ("show", "set", "raise"),
     "notify": ("test", "run"),
     "schema": ("config", "policy", "telemetry"),
 }

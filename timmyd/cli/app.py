@@ -28,6 +28,7 @@ MODULES: Final[Mapping[str, tuple[str, ...]]] = {
     "host": ("enrol", "unenrol", "enrolled"),
     "upkeep": ("db",),
     "notify": ("notify",),
+    "spend": ("budget", "remedy"),
     "about": ("schema", "version"),
 }
 """Which module has which commands; only the one that is asked for is imported."""

@@ -14,7 +14,7 @@ import msgspec
 from timmyd.config.kinds import Duration, Flag, Number, Size, Whole
 from timmyd.config.notifications import Notification
 from timmyd.config.quota import Quota
-from timmyd.config.spending import HouseBudget, Retry
+from timmyd.config.spending import HouseBudget
 from timmyd.config.texts import Groups, Location, Text, Word, Words
 from timmyd.core.judging.rules import DEFAULT_RULES
 from timmyd.core.judging.rules.base import PolicySpec, RuleSpec
@@ -345,6 +345,5 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     prices: Mapping[str, Price] = msgspec.field(default_factory=lambda: MappingProxyType({}))
     notify: tuple[Notification, ...] = ()
     budget: Mapping[str, HouseBudget] = msgspec.field(default_factory=lambda: MappingProxyType({}))
-    retry: Retry = Retry()
     log: Log = Log()
     clock: Clock = Clock()

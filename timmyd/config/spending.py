@@ -1,4 +1,4 @@
-"""The settings of what houses may spend and how often they may try again."""
+"""The settings of what houses may spend."""
 
 from typing import Annotated
 
@@ -32,14 +32,3 @@ class HouseBudget(msgspec.Struct, frozen=True, kw_only=True):
         str,
         Word('what holds while the account cannot be kept: "go" on, or "stop"', ("go", "stop")),
     ] = "go"
-
-
-class Retry(msgspec.Struct, frozen=True, kw_only=True):
-    """How calls that repeat what has just failed are treated."""
-
-    exploration: Annotated[
-        float,
-        Number(
-            "share of hopeless repeats that run all the same, to show what others save", 0.0, 0.5
-        ),
-    ] = 0.02

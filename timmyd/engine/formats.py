@@ -13,6 +13,7 @@ FORMATS: Final[Mapping[str, int]] = {
     "fallbacks": 1,
     "estimates": 2,
     "choices": 2,
+    "retries": 1,
 }
 """The form of each part that this version writes.
 
@@ -28,6 +29,7 @@ FATES: Final[Mapping[str, Fate]] = {
     "fallbacks": "begun anew",  # hours at most
     "estimates": "rebuilt",  # and its scores begin anew: those of another predictor are not its own
     "choices": "rebuilt",
+    "retries": "rebuilt",
 }
 """What becomes of a part of an older form; `rebuilt` is from the rows, slice by slice."""
 
@@ -38,6 +40,7 @@ _BEFORE_FORMATS: Final[Mapping[str, int]] = {
     "fallbacks": 1,
     "estimates": 0,
     "choices": 0,
+    "retries": 0,
 }
 
 

@@ -14,17 +14,18 @@ from timmyd.core.ownership import published_names
 from timmyd.core.policy import as_json
 from timmyd.core.publishing import build
 from timmyd.engine.asking import Answers
-from timmyd.engine.events import event_of, trials_of
+from timmyd.engine.events import trials_of
 from timmyd.engine.facts import facts_key
 from timmyd.engine.formats import check_formats
 from timmyd.engine.ingest import Ingest
 from timmyd.engine.intake import Origin
 from timmyd.engine.learning import Learner
+from timmyd.engine.orders import carry_out
 from timmyd.engine.requests import RECENT_S, Requests
-from timmyd.engine.setting_aside import STATE_AFTER, Aside
+from timmyd.engine.setting_aside import Aside
+from timmyd.engine.spending import budgets
 from timmyd.engine.steps import Step, load_steps
 from timmyd.errors import SessionError, StoreError
-from timmyd.house.breaker import BreakerKey
 from timmyd.house.keys import FALLBACK_HOUSE
 from timmyd.sources import session as plain
 from timmyd.store.batch import Batch
@@ -310,38 +311,15 @@ class IntelligenceEngine(Answers):
 
     def _carry_out_orders(self, now: float) -> tuple[list[AdaptationEvent], list[tuple[int, str]]]:
         orders = self.database.open_orders()
-        events = [self._carry_out(kind, body, now) for _, kind, body in orders]
+        events = [
+            carry_out(
+                kind, body, now,
+                learner=self.learner, aside=self._aside, database=self.database, mark=self._mark,
+            )
+            for _, kind, body in orders
+        ]  # fmt: skip
         done = [(order[0], event.reason) for order, event in zip(orders, events, strict=True)]
         return events, done
-
-    def _carry_out(self, kind: str, body: Mapping[str, Any], now: float) -> AdaptationEvent:
-        judgement, breakers = self.learner.judgement, self.learner.breakers
-        try:
-            if kind == "pin":
-                return event_of(judgement.pin(body["key"], float(body["value"]), now=now))
-            if kind == "unpin":
-                return event_of(judgement.unpin(body["key"], now=now))
-            if kind == "rollback":
-                return event_of(self._roll_back(int(body["event"]), now))
-            if kind in STATE_AFTER:
-                words = self._aside.carry_out(kind, body, self.learner, mark=self._mark)
-                return _order_event(f"house_{kind}", now, words)
-            house, tool = str(body["house"]), str(body["tool"])
-            guarded = BreakerKey.named(house, tool)
-            if kind == "force":
-                breakers.force(house, guarded.tool, now, model=guarded.model)
-            else:
-                breakers.clear(house, guarded.tool, now, model=guarded.model)
-        except (KeyError, ValueError) as error:
-            return _order_event(kind, now, f"refused: {error}", refused=True)
-        return _order_event(f"breaker_{kind}", now, f"{kind} {house} {tool} by the operator")
-
-    def _roll_back(self, number: int, now: float) -> Any:
-        for event in self.database.get_adaptations(limit=100_000):
-            if event.id == number and event.change_type.startswith("policy."):
-                key = event.change_type.removeprefix("policy.")
-                return self.learner.judgement.rollback(key, float(event.old_value), now=now)
-        raise KeyError(number)
 
     # ------------------------------------------------------------------- publishing
     def policy_document(
@@ -377,6 +355,8 @@ class IntelligenceEngine(Answers):
             predictions=learner.predictions.published(now),
             why={key: self._why(key) for key in values},
             **({"names": names} if names else {}),
+            **learner.retrying.published(owners, values),
+            **({"budgets": spent} if (spent := budgets(settings, learner.raises, now)) else {}),
         )
         return as_json(document)
 
@@ -432,18 +412,6 @@ class IntelligenceEngine(Answers):
         for _, breaker in self.learner.breakers:
             counts[breaker.state] = counts.get(breaker.state, 0) + 1
         return counts
-
-
-def _order_event(kind: str, now: float, reason: str, *, refused: bool = False) -> AdaptationEvent:
-    return AdaptationEvent(
-        timestamp=iso(now) or "",
-        trigger="operator",
-        change_type=f"order.{kind}",
-        old_value=None,
-        new_value=None,
-        reason=reason,
-        kind="order_refused" if refused else "order",
-    )
 
 
 def _float(value: bytes | None) -> float | None:

@@ -28,6 +28,8 @@ from timmyd.engine.loading import (
     rebuild_of,
 )
 from timmyd.engine.predictions import FRESH_S, REJECTED, Predictions
+from timmyd.engine.retrying import Retrying
+from timmyd.engine.spending import Raises
 from timmyd.house.circuit import CLOSED, OPEN
 from timmyd.house.obey import HELD_BACK
 from timmyd.house.outcome import RATED
@@ -68,6 +70,8 @@ class Learner:
         self.choices = self._part(
             "choices", self._new_choices(aside), {} if "choices" in older else saved
         )
+        self.retrying = self._part("retries", Retrying.load, {} if "retries" in older else saved)
+        self.raises = Raises.load(saved.get("raises"))
         self._fallbacks = load_fallbacks({} if "fallbacks" in older else saved)
         self._bound: Bound | None = None
         self._states = states_of(self.breakers)
@@ -94,6 +98,7 @@ class Learner:
         """
         breakers = self.breakers.leave(house)
         rules = self.judgement.leave(house)
+        self.retrying.leave(house)
         self.learn_anew(aside=aside, mark=mark)
         return (
             f"predictions and choices are learned again from the newest {REBUILD_MOST:,} rows of the"
@@ -124,6 +129,8 @@ class Learner:
             "breakers": json.dumps(self.breakers.to_dict()).encode(),
             "estimates": self.predictions.dump(),
             "choices": self.choices.dump(),
+            "retries": self.retrying.dump(),
+            "raises": self.raises.dump(),
             "fallbacks": msgspec.msgpack.encode(self._fallbacks),
             "rebuild": msgspec.json.encode(self.rebuild),
             "learner_day": str(self._day).encode(),
@@ -143,6 +150,7 @@ class Learner:
         )
         rated = [e for e in ordered if e.outcome in RATED or e.outcome == REJECTED]
         self.choices.learn([e for e in rated if not rebuild.has("choices", e.id)])
+        self.retrying.learn(e for e in ordered if not rebuild.has("retries", e.id))
         fresh = [execution for execution in ordered if now - execution.at <= FRESH_S]
         observations = [self._observation(execution) for execution in fresh]
         observations.extend(
@@ -170,6 +178,8 @@ class Learner:
             self.predictions.learn(rated, now=now, scored=False)
         if "choices" in self.rebuild.parts:
             self.choices.learn(rated)
+        if "retries" in self.rebuild.parts:
+            self.retrying.learn(rated)
         self.rebuild = Rebuild() if done else Rebuild(self.rebuild.parts, upto)
         self._bound = None
 

@@ -88,7 +88,7 @@ class Budget:
         paths = (self.folder / PUBLISHED_FILE, self.folder / OWN_FILE)
         stamp = tuple(_stamp(path) for path in paths)
         if stamp != self._stamp:
-            published, own = (_table(path) for path in paths)
+            published, own = (read_table(path) for path in paths)
             self._table = published
             self.caps = lower(caps_of(published.get("caps")), caps_of(own.get("caps")))
             self._stamp = stamp
@@ -261,7 +261,8 @@ def _read(path: Path) -> bytes:
         os.close(fd)
 
 
-def _table(path: Path) -> dict[str, Any]:
+def read_table(path: Path) -> dict[str, Any]:
+    """A small JSON object of ours; empty where there is none that can be used."""
     try:
         found = json.loads(_read(path) or b"{}")
     except (OSError, ValueError, RecursionError):

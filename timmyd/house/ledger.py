@@ -225,18 +225,18 @@ def money_of(
     """What a call costs, None where the model has no price.
 
     Args:
-        prices: By model, `[per_million_in, per_million_out]`.
+        prices: By model, `{"in": …, "out": …}` for a million tokens.
         model: The model that answered.
         tokens_in: Tokens read, cached ones included: the upper bound.
         tokens_out: Tokens written, reasoning included.
     """
     price = prices.get(model)
-    if not isinstance(price, (list, tuple)) or len(price) != len(UNITS):
+    if not isinstance(price, Mapping):
         return None
-    per_in, per_out = price
+    per_in, per_out = price.get("in"), price.get("out")
     if not is_number(per_in, 0.0, _LARGEST) or not is_number(per_out, 0.0, _LARGEST):
         return None
-    return (tokens_in * float(per_in) + tokens_out * float(per_out)) / 1e6
+    return (tokens_in * float(per_in or 0.0) + tokens_out * float(per_out or 0.0)) / 1e6
 
 
 def _spent(tokens: object, money: object) -> Spent:

@@ -60,7 +60,7 @@ def test_a_turn_has_a_cap_of_its_own(tmp_path: Path) -> None:
 
 
 def test_money_counts_where_a_price_is_known_and_the_rest_is_told(tmp_path: Path) -> None:
-    one = budget(tmp_path, caps={"money_per_day": 1.0}, prices={"dear": [10.0, 30.0]})
+    one = budget(tmp_path, caps={"money_per_day": 1.0}, prices={"dear": {"in": 10.0, "out": 30.0}})
     assert spend(one, 100_000, model="free of price")
     assert spend(one, 100_000, model="dear")
     assert not spend(one, 1, model="dear")
@@ -225,6 +225,6 @@ def test_of_two_sets_of_caps_the_lower_holds() -> None:
 
 
 def test_money_is_unknown_without_a_price() -> None:
-    assert money_of({"m": [1.0, 2.0]}, "m", 1_000_000, 500_000) == 2.0
-    assert money_of({"m": [1.0]}, "m", 1, 1) is None
+    assert money_of({"m": {"in": 1.0, "out": 2.0}}, "m", 1_000_000, 500_000) == 2.0
+    assert money_of({"m": {"in": 1.0}}, "m", 1, 1) is None
     assert money_of({}, "m", 1, 1) is None
