@@ -15,7 +15,7 @@ ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 SUBCOMMANDS = {
     "policy": ("show", "history", "rollback", "pin", "unpin"),
-    "breaker": ("force", "clear"),
+    "breaker": ("list", "force", "clear"),
     "house": ("list", "quarantine", "release", "forget"),
     "hermes": ("install", "status", "uninstall"),
     "db": ("check", "backup", "restore"),

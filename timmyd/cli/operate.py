@@ -18,8 +18,6 @@ from timmyd.store.database import PatternDatabase
 _HISTORY = 50
 
 KeyArgument = Annotated[str, typer.Argument(help="A policy, such as ezra.evidence_threshold.")]
-HouseArgument = Annotated[str, typer.Argument(help="The house.")]
-ToolArgument = Annotated[str, typer.Argument(help="The tool, or model:NAME.")]
 
 
 def register(app: typer.Typer) -> None:
@@ -33,10 +31,6 @@ def register(app: typer.Typer) -> None:
     policy.command()(pin)
     policy.command()(unpin)
     app.add_typer(policy, name="policy")
-    breaker = typer.Typer(help="Open or close a breaker by hand.", no_args_is_help=True)
-    breaker.command()(force)
-    breaker.command()(clear)
-    app.add_typer(breaker, name="breaker")
 
 
 def history(
@@ -71,6 +65,7 @@ def rollback(
 ) -> None:
     """Set a policy back to what it was before a change."""
     found = context(config, state)
+    only_the_operator(found)
     known = look_into(found).database.get_adaptations(100_000)
     if not any(e.id == event and e.change_type.startswith("policy.") for e in known):
         raise typer.BadParameter(f"no change of a policy has the number {event}")
@@ -111,34 +106,19 @@ def unpin(
     leave_order(found, "unpin", {"key": key}, as_json=as_json)
 
 
-def force(
-    house: HouseArgument,
-    tool: ToolArgument,
-    *,
-    config: ConfigOption = None,
-    state: StateOption = None,
-    as_json: JsonOption = False,
-) -> None:
-    """Open the breaker of a tool or a model in a house, until it is cleared."""
-    body = {"house": house, "tool": tool}
-    leave_order(context(config, state), "force", body, as_json=as_json)
-
-
-def clear(
-    house: HouseArgument,
-    tool: ToolArgument,
-    *,
-    config: ConfigOption = None,
-    state: StateOption = None,
-    as_json: JsonOption = False,
-) -> None:
-    """Close the breaker of a tool or a model in a house and forget its evidence."""
-    body = {"house": house, "tool": tool}
-    leave_order(context(config, state), "clear", body, as_json=as_json)
-
-
 def _keys(found: Context) -> str:
     return ", ".join(sorted(found.settings.policies))
+
+
+def only_the_operator(found: Context) -> None:
+    """Refuse anybody else, before anything is looked at.
+
+    Raises:
+        Exit: This user may give no orders there.
+    """
+    if (words := not_the_operator(found.state)) is not None:
+        complain(words)
+        raise typer.Exit(FAILED)
 
 
 def leave_order(found: Context, kind: str, body: Mapping[str, Any], *, as_json: bool) -> None:
@@ -147,9 +127,7 @@ def leave_order(found: Context, kind: str, body: Mapping[str, Any], *, as_json: 
     Raises:
         Exit: It was refused, or is not this user's to give.
     """
-    if (words := not_the_operator(found.state)) is not None:
-        complain(words)
-        raise typer.Exit(FAILED)
+    only_the_operator(found)
     database = PatternDatabase(found.database)
     try:
         number = database.add_order(kind, body, at=now())

@@ -1,13 +1,17 @@
 """The events of the database, for a process that only reads them, however often the writer comes and goes."""
 
 import sqlite3
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
+from typing import TypeVar
 
 from timmyd.core.model import AdaptationEvent
 from timmyd.errors import StoreError
 from timmyd.store.connection import connect_read_only, guarded
-from timmyd.store.queries import adaptations_after
+from timmyd.store.queries import adaptations, adaptations_after
+
+Found = TypeVar("Found")
 
 
 class EventReader:
@@ -28,7 +32,8 @@ class EventReader:
         Raises:
             StoreError: The database cannot be read now.
         """
-        return self._query("SELECT coalesce(max(id), 0) FROM adaptations")
+        query = "SELECT coalesce(max(id), 0) FROM adaptations"
+        return self._read(lambda connection: int(connection.execute(query).fetchone()[0]))
 
     def after(self, number: int, most: int) -> list[AdaptationEvent]:
         """The events with greater numbers, in their order.
@@ -36,12 +41,15 @@ class EventReader:
         Raises:
             StoreError: The database cannot be read now.
         """
-        try:
-            with guarded(self._path):
-                return adaptations_after(self._open(), number, most)
-        except StoreError:
-            self.close()
-            raise
+        return self._read(lambda connection: adaptations_after(connection, number, most))
+
+    def newest(self, most: int) -> list[AdaptationEvent]:
+        """The newest events, in their order.
+
+        Raises:
+            StoreError: The database cannot be read now.
+        """
+        return self._read(lambda connection: adaptations(connection, most))[::-1]
 
     def close(self) -> None:
         """Let go of the database."""
@@ -50,10 +58,10 @@ class EventReader:
             with suppress(sqlite3.Error):
                 connection.close()
 
-    def _query(self, query: str) -> int:
+    def _read(self, query: Callable[[sqlite3.Connection], Found]) -> Found:
         try:
             with guarded(self._path):
-                return int(self._open().execute(query).fetchone()[0])
+                return query(self._open())
         except StoreError:
             self.close()
             raise

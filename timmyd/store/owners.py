@@ -31,6 +31,16 @@ class Owners:
             rows = connection.execute(f"SELECT {_COLUMNS} FROM houses ORDER BY name")  # noqa: S608 - constants
             return {row[0]: _house(row) for row in rows}
 
+    def called(self) -> dict[str, set[str]]:
+        """What each house has called: its tools, and its models as `model:NAME`; {} for one without calls."""
+        found: dict[str, set[str]] = {name: set() for name in self.all()}
+        query = """SELECT DISTINCT house, tool FROM combos
+            UNION SELECT DISTINCT house, 'model:' || model FROM combos WHERE model <> ''"""
+        with self._reading() as connection:
+            for house, name in connection.execute(query):
+                found.setdefault(house, set()).add(name)
+        return found
+
     def of(self, house: str) -> str:
         """The owner of a house, `UNKNOWN` where nobody is known to own it."""
         with self._reading() as connection:
