@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 from timmyd.core.ownership import OwnedHouse
+from timmyd.errors import StoreError
 from timmyd.house.keys import FALLBACK_HOUSE
 from timmyd.service.files import Directory, open_home
 from timmyd.service.refusal import FileRefusedError, Reason
@@ -44,6 +45,26 @@ HouseOf = Callable[[Place, Path, str, int], OwnedHouse]
 def as_claimed(_place: Place, _home: Path, claimed: str, uid: int) -> OwnedHouse:
     """What a home claims, for who only looks."""
     return OwnedHouse(name=claimed, uid=uid, claimed=claimed)
+
+
+def house_in(
+    place: Place, home: Path, claimed: str, directory: Directory, house_of: HouseOf
+) -> str:
+    """The house whose calls lie in an open directory.
+
+    Raises:
+        FileRefusedError: It is forgotten, or the database cannot take its name down just now.
+        StoreError: The database cannot be used.
+    """
+    try:
+        house = house_of(place, home, claimed, directory.owner_uid)
+    except StoreError as error:
+        if not error.retry:
+            raise
+        raise FileRefusedError(Reason.UNREADABLE, home.name, detail=error.detail) from error
+    if house.state == "forgotten":
+        raise FileRefusedError(Reason.FORGOTTEN, home.name)
+    return house.name
 
 
 class Folder:
@@ -98,11 +119,12 @@ class Folder:
 
     def _settle(self, directory: Directory, house_of: HouseOf) -> bool:
         """Know the house; False, with the refusal, if nothing of it is to be read."""
-        house = house_of(self.place, self.home, self.claimed, directory.owner_uid)
-        self.house = house.name
-        forgotten = house.state == "forgotten"
-        self.refusal = FileRefusedError(Reason.FORGOTTEN, self.path.name) if forgotten else None
-        return not forgotten
+        try:
+            self.house = house_in(self.place, self.home, self.claimed, directory, house_of)
+            self.refusal = None
+        except FileRefusedError as refusal:
+            self.refusal = refusal
+        return self.refusal is None
 
     def close(self) -> None:
         """Let go of the directory."""

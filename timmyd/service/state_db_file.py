@@ -8,7 +8,7 @@ from typing import Final, NamedTuple
 
 from timmyd.errors import SessionError
 from timmyd.service.files import Directory, judge
-from timmyd.service.homes import HouseOf, Place, as_claimed, enter
+from timmyd.service.homes import HouseOf, Place, as_claimed, enter, house_in
 from timmyd.service.refusal import FileRefusedError, Reason
 from timmyd.sources import state_db
 from timmyd.sources.state_db import Chunk, StateDbCursor
@@ -68,6 +68,7 @@ class StateDb:
         failures: How often in a row it could not be read.
         rows_most: The most rows of the next piece while one that cannot be taken in is looked for.
         skipped: Elements that could not be used since the start, by reason.
+        unsettled: Why it is not known, or not to be known, whose it is.
     """
 
     def __init__(
@@ -90,6 +91,7 @@ class StateDb:
         self.retry_at = 0.0
         self.changed_at = 0.0
         self.trouble: SessionError | None = None
+        self.unsettled: FileRefusedError | None = None
         self.failures = 0
         self.rows_most: int | None = None
         self.schema: int | None = None
@@ -112,15 +114,15 @@ class StateDb:
                 self.trouble = refusal
                 return
         self.directory = directory
-        house = house_of(self.place, self.home, self.claimed, directory.owner_uid)
-        self.house = house.name
-        if house.state == "forgotten":
+        try:
+            self.house = house_in(self.place, self.home, self.claimed, directory, house_of)
+        except FileRefusedError as refusal:
             self.close()
-            self.trouble = self._refusal(Reason.FORGOTTEN)
-        elif isinstance(self.trouble, FileRefusedError) and (
-            self.trouble.reason is Reason.FORGOTTEN
-        ):
+            self.trouble = self.unsettled = refusal
+            return
+        if self.unsettled is not None and self.trouble is self.unsettled:
             self.trouble = None
+        self.unsettled = None
 
     def close(self) -> None:
         """Let go of the directory."""

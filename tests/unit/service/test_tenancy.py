@@ -4,6 +4,7 @@ import json
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 
@@ -12,6 +13,7 @@ from timmyd.config import Settings
 from timmyd.core.ownership import UNKNOWN
 from timmyd.engine import IntelligenceEngine
 from timmyd.engine.ingest import Ingest
+from timmyd.errors import StoreError
 from timmyd.service.homes import Place
 from timmyd.service.intake import Intake
 from timmyd.service.metrics import Metrics
@@ -188,4 +190,28 @@ def test_files_of_a_forgotten_house_are_refused_until_it_is_released(
     for _ in intake.read_all():
         pass
     assert counted(database) == {"ezra": 7}
+    intake.close()
+
+
+def test_a_home_whose_house_cannot_be_written_down_now_is_looked_at_again(
+    database: PatternDatabase, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    home = tmp_path / "home"
+    telemetry(home, os.getuid(), "first", 3)
+
+    def full(*_words: object, **_more: object) -> NoReturn:
+        raise StoreError("x", "the disk is full", retry=True)
+
+    with monkeypatch.context() as disk:
+        disk.setattr(type(database.owners), "settle", full)
+        intake, _ = read(database, Place(home, "ezra"))
+        refusals = [folder.refusal for folder in intake.folders]
+        assert ["the disk is full" in r.detail for r in refusals if r is not None] == [True, True]
+        assert counted(database) == {}
+
+    intake.find()
+    intake.scan(trusted=False)
+    for _ in intake.read_all():
+        pass
+    assert counted(database) == {"ezra": 3}
     intake.close()
