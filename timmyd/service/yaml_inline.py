@@ -96,6 +96,7 @@ class Source:
         if found := _FOREIGN.search(text, 1 if text.startswith("\ufeff") else 0):
             raise OutlineError(text.count("\n", 0, found.start()) + 1, "found a control character")
         # The same length, and a space before the end of a line means nothing anywhere.
+        self.raw = text
         self.text = text.replace("\r\n", " \n")
         self.begin = 1 if text.startswith("\ufeff") else 0
         self._anchors: set[str] = set()

@@ -199,11 +199,11 @@ class _BlockReader:
             inner = self.source.behind_spaces(self.at)
             indent, line_end = inner - self.at, self.text.find("\n", inner) + 1 or len(self.text)
             if _BLANK.match(self.text, self.at) and (want is None or indent <= want):
-                widest = max(widest, indent)
+                widest = max(widest, indent - self.source.raw.startswith("\r", inner - 1))
             else:
                 if indent <= parent or (want is not None and indent < want):
                     break
-                if want is None and widest > max(parent, 1) and widest != indent:
+                if want is None and widest not in {0, indent}:
                     self.source.fail(
                         "found blank lines that are indented in another way than the text", inner
                     )
