@@ -125,6 +125,7 @@ def test_wrong_settings_end_the_start_with_78_and_without_a_restart(server: Serv
 
         assert state_of(server) == ("failed", "exit-code", "78")
         assert server.show(UNIT, "NRestarts")["NRestarts"] == "0"
+        server.until("journalctl -u timmyd-failed.service -p crit -o cat | grep -q 'is down'")
         check = server.timmyd("check")
         for said in (words(server), server.timmyd("status").err, check.out + check.err):
             assert "wrong.toml" in said

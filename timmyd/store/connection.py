@@ -42,6 +42,15 @@ def _in_words(path: str, error: sqlite3.Error) -> StoreError:
     return StoreError(path, str(error))
 
 
+def identity_of(path: str) -> tuple[int, int] | None:
+    """(device, inode) of a file, None if it is not there."""
+    try:
+        status = Path(path).stat()
+    except OSError:
+        return None
+    return status.st_dev, status.st_ino
+
+
 def connect(path: str, *, now: float, progress: Callable[[int], None]) -> sqlite3.Connection:
     """Open the database for its one writer, making and migrating it as needed.
 

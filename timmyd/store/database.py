@@ -28,7 +28,7 @@ from timmyd.store.batch import (
     read_execution,
     signature_key,
 )
-from timmyd.store.connection import MEMORY, connect, connect_read_only, guarded
+from timmyd.store.connection import MEMORY, connect, connect_read_only, guarded, identity_of
 from timmyd.store.owners import Owners
 from timmyd.store.removal import remove_house
 from timmyd.store.usage import ModelUsage, by_model as usage_by_model
@@ -76,7 +76,8 @@ class PatternDatabase:
         else:
             self._connection = connect(self.path, now=clock(), progress=progress)
         self.owners = Owners(reading=self._reading, writing=self._transaction)
-        self._identity = _identity(self.path)
+        self._identity = identity_of(self.path)
+        self._log: tuple[int, int] | None = None
 
     def check_in_place(self) -> None:
         """Make sure that the file still is the one that was opened.
@@ -84,14 +85,20 @@ class PatternDatabase:
         SQLite would write on into a file that was removed, and all of it would be lost.
 
         Raises:
-            StoreError: It was removed or replaced.
+            StoreError: It was removed or replaced; `retry` if only its log was: nothing is lost.
         """
-        if self.path != MEMORY and _identity(self.path) != self._identity:
+        if self.path != MEMORY and identity_of(self.path) != self._identity:
             raise StoreError(
                 self.path,
                 "it was removed or replaced while it was open",
                 hint="put it back, or start again to begin with an empty one",
             )
+        before, self._log = self._log, identity_of(f"{self.path}-wal")
+        if before not in {None, self._log}:
+            self._connection.close()  # what stands in the log that is gone goes into the file
+            self._connection = connect(self.path, now=self.clock(), progress=lambda _: None)
+            self._log = None
+            raise StoreError(self.path, "its -wal was removed while it was open", retry=True)
 
     def rest(self) -> None:
         """Let go of the cached pages: there is nothing to do for a while.
@@ -507,14 +514,6 @@ def owned(execution: Execution, batch: Batch, *, now: float) -> Execution:
     if execution.owner != UNKNOWN:
         execution.house = batch.house_for(execution.house, execution.owner, now=now)
     return execution
-
-
-def _identity(path: str) -> tuple[int, int] | None:
-    try:
-        status = Path(path).stat()
-    except OSError:
-        return None
-    return status.st_dev, status.st_ino
 
 
 def _size(path: str) -> int:

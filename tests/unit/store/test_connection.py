@@ -147,3 +147,26 @@ def test_another_writer_is_a_reason_to_try_again(tmp_path: Path) -> None:
             second.execute("BEGIN IMMEDIATE")
 
     assert caught.value.retry
+
+
+def test_a_log_that_is_removed_while_it_is_open_is_told_and_loses_nothing(tmp_path: Path) -> None:
+    path = tmp_path / "timmy.db"
+    database = PatternDatabase(path, clock=lambda: NOW)
+    database.check_in_place()
+    for _ in range(3):
+        database.record_execution({"tool": "terminal", "house": "ezra"})
+    database.check_in_place()
+    path.with_name("timmy.db-wal").unlink()
+
+    with pytest.raises(StoreError) as caught:
+        database.check_in_place()
+    assert caught.value.retry
+    assert "-wal was removed" in caught.value.detail
+
+    database.check_in_place()
+    database.record_execution({"tool": "terminal", "house": "ezra"})
+    database.check_in_place()
+    database.close()
+    again = PatternDatabase(path, clock=lambda: NOW)
+    assert len(again.executions_after(0, 10)) == 4
+    again.close()
