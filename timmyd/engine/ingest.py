@@ -21,7 +21,7 @@ from timmyd.sources import session as plain, snapshot
 from timmyd.sources.decoding import Content
 from timmyd.store.batch import Batch
 
-CALLS_A_SLICE = 5_000
+CALLS_A_SLICE = 2_000
 """New calls that are taken from one document at a time, some tenths of a second."""
 
 

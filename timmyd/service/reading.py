@@ -33,8 +33,8 @@ _BUFFER_BYTES = 1 << 20
 _BUFFER_MOST = 8
 _HEAD_BYTES = 256 << 10
 _PART_BYTES = 256 << 10
-_LINES_BYTES = 1 << 20
-"""Of telemetry, at a time: some thousand calls."""
+_LINES_BYTES = 256 << 10
+"""Of telemetry, at a time: a thousand calls, some tenths of a second."""
 
 _UNREAD = (1 << 63) - 1
 """In place of a size: no file has it."""

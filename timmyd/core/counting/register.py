@@ -7,7 +7,7 @@ older version and growing again are all the same simple look-up, in any order an
 """
 
 from bisect import bisect_right
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from itertools import islice
 from operator import itemgetter
 from typing import Any
@@ -244,7 +244,7 @@ class Register:
                 return index
         return None
 
-    def _left(self, indices: Sequence[int], rank: int, *, nameless: bool) -> Iterator[int]:
+    def _left(self, indices: Sequence[int], rank: int, *, nameless: bool) -> Sequence[int]:
         """Those of an index that may still be met by a source, not all those that never can any more.
 
         So a thousand equal calls take a thousand steps, not a million.
@@ -258,7 +258,7 @@ class Register:
             start += 1
         if start:
             self._passed[spot] = start
-        return islice(indices, start, start + _LOOKS_MOST)
+        return indices[start : start + _LOOKS_MOST]
 
     def _may_be(
         self, index: int, rank: int, began_at: float | None, ended_by: float | None
