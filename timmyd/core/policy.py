@@ -136,10 +136,11 @@ class PublishedReason(msgspec.Struct, kw_only=True):
 
 
 class PublishedNotice(msgspec.Struct, kw_only=True):
-    """What fell or recovered: a success rate, from and to."""
+    """What fell or recovered: a success rate, from and to; of a tool, a shape of it, a model, or all tools."""
 
+    kind: Literal["fell", "recovered"] | UnsetType = UNSET
     house: HouseName
-    tool: Name
+    tool: Name | UnsetType | None = UNSET
     shape: Name | UnsetType | None = UNSET
     model: Name | UnsetType | None = UNSET
     before: Rate = msgspec.field(name="from")

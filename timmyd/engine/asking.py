@@ -9,6 +9,7 @@ from timmyd.config import Settings
 from timmyd.core.estimating.velocity import SessionTally, learning_velocity
 from timmyd.core.model import ModelPerformance, iso
 from timmyd.core.tasks import TASK_TYPES
+from timmyd.engine.events import told_of
 from timmyd.engine.ingest import Ingest
 from timmyd.engine.learning import Learner
 from timmyd.house.breaker import BreakerKey
@@ -176,10 +177,14 @@ class Answers:
         house, _, name = changed.partition("/" if changed == key else ".")
         guarded = BreakerKey.named(house, name)
         breaker = self.learner.breakers.get(house, guarded.tool, model=guarded.model)
+        notices = told_of(self.learner.notices.shown(self.clock()), house, guarded)
+        if breaker is None and notices:
+            return {"key": key, "notices": notices}
         if breaker is not None:
             evidence = breaker.evidence
             return {
                 "key": key,
+                **({"notices": notices} if notices else {}),
                 "state": breaker.state,
                 "reason": breaker.reason or "works",
                 "evidence": evidence.value,

@@ -1,12 +1,13 @@
 """What the judgement did and tries, as it is kept, shown and published."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
+from timmyd.core.estimating.notice import Notice, facts
 from timmyd.core.judging.judgement import Judgement
 from timmyd.core.judging.rules.knobs import Change
 from timmyd.core.model import AdaptationEvent, iso
-from timmyd.house.breaker import Breakers
+from timmyd.house.breaker import BreakerKey, Breakers
 from timmyd.house.circuit import CLOSED, HALF_OPEN, OPEN
 
 _KIND_OF_STATE: Final = {
@@ -45,6 +46,31 @@ def trials_of(judgement: Judgement) -> list[dict[str, Any]]:
         }
         for trial in judgement.trials()
     ]
+
+
+def event_of_notice(notice: Notice) -> AdaptationEvent:
+    """What fell or recovered as the event that is kept and told."""
+    went = "fell" if notice.kind == "fell" else "came back"
+    return AdaptationEvent(
+        timestamp=iso(notice.at) or "",
+        trigger="notice",
+        change_type=f"success.{notice.house}.{notice.subject}",
+        old_value=notice.before,
+        new_value=notice.now,
+        reason=f"{notice.subject} in {notice.house} {went} from {notice.before:.0%} to"
+        f" {notice.now:.0%} since {(iso(notice.since) or '')[:16]}",
+        kind=notice.kind,
+        evidence=facts(notice),
+    )
+
+
+def told_of(shown: Iterable[Notice], house: str, guarded: BreakerKey) -> list[str]:
+    """What fell or recovered of a tool in a house, or of a model, a sentence each."""
+    if guarded.model is not None:
+        found = [one for one in shown if one.model == guarded.model]
+    else:
+        found = [one for one in shown if one.house == house and one.tool in (None, guarded.tool)]
+    return [event_of_notice(one).reason for one in found]
 
 
 States = Mapping[tuple[str, str], tuple[str, str]]

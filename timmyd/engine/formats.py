@@ -14,6 +14,7 @@ FORMATS: Final[Mapping[str, int]] = {
     "estimates": 2,
     "choices": 2,
     "retries": 1,
+    "notices": 1,
 }
 """The form of each part that this version writes.
 
@@ -30,6 +31,7 @@ FATES: Final[Mapping[str, Fate]] = {
     "estimates": "rebuilt",  # and its scores begin anew: those of another predictor are not its own
     "choices": "rebuilt",
     "retries": "rebuilt",
+    "notices": "rebuilt",
 }
 """What becomes of a part of an older form; `rebuilt` is from the rows, slice by slice."""
 
@@ -41,6 +43,7 @@ _BEFORE_FORMATS: Final[Mapping[str, int]] = {
     "estimates": 0,
     "choices": 0,
     "retries": 0,
+    "notices": 0,
 }
 
 
@@ -84,8 +87,9 @@ def check_formats(states: Mapping[str, bytes], path: str) -> None:
 
 def settled(states: Mapping[str, bytes]) -> list[Settled]:
     """The parts that are not of today's form, and what becomes of each."""
+    kept = formats_of(states)
     return [
-        Settled(part, form, FATES[part])
-        for part, form in formats_of(states).items()
-        if form != FORMATS[part]
+        Settled(part, kept.get(part, 0), FATES[part])
+        for part, form in FORMATS.items()
+        if kept and kept.get(part, 0) != form
     ]

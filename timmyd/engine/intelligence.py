@@ -8,6 +8,7 @@ import msgspec
 from timmyd.clock import Clock, now as wall_clock
 from timmyd.config import Settings
 from timmyd.core.counting.identity import ANSWERED, TELEMETRY, hash_text
+from timmyd.core.estimating.notice import facts
 from timmyd.core.judging.judgement import StateError
 from timmyd.core.model import AdaptationEvent, iso
 from timmyd.core.ownership import published_names
@@ -353,6 +354,7 @@ class IntelligenceEngine(Answers):
             breakers=[] if observing else learner.breakers.published(now),
             trials=trials_of(learner.judgement),
             predictions=learner.predictions.published(now),
+            notices=[facts(notice) for notice in learner.notices.shown(now)],
             why={key: self._why(key) for key in values},
             **({"names": names} if names else {}),
             **learner.retrying.published(owners, values),

@@ -11,6 +11,7 @@ from typing import TypeVar
 import msgspec
 
 from timmyd.config import Settings
+from timmyd.core.estimating.notices import Notices
 from timmyd.core.judging.fallbacks import KEY as FALLBACK_KEY
 from timmyd.core.judging.rules.base import Observation
 from timmyd.core.model import AdaptationEvent, Execution
@@ -30,14 +31,13 @@ from timmyd.engine.loading import (
 from timmyd.engine.predictions import FRESH_S, REJECTED, Predictions
 from timmyd.engine.retrying import Retrying
 from timmyd.engine.spending import Raises
+from timmyd.engine.watching import notice_events, watch
 from timmyd.house.circuit import CLOSED, OPEN
 from timmyd.house.obey import HELD_BACK
 from timmyd.house.outcome import RATED
-from timmyd.house.units import DAY_S
 from timmyd.store.queries import TurnRow
 
 _T = TypeVar("_T")
-_BREAKERS_KEPT_S = 30 * DAY_S
 _ONE_SESSION_S = 300.0
 
 
@@ -75,7 +75,7 @@ class Learner:
         self._fallbacks = load_fallbacks({} if "fallbacks" in older else saved)
         self._bound: Bound | None = None
         self._states = states_of(self.breakers)
-        self._day = int(saved.get("learner_day", b"0"))
+        self.notices = self._part("notices", Notices, {} if "notices" in older else saved)
 
     def _new_choices(self, aside: Set[str]) -> Callable[[bytes | None], Choices]:
         settings = self.settings
@@ -109,7 +109,8 @@ class Learner:
         """Learn predictions and choices again from the rows: houses were set aside or released."""
         self.predictions = Predictions()
         self.choices = self._new_choices(aside)(None)
-        self.rebuild = Rebuild(["choices", "estimates"], max(0, mark - REBUILD_MOST))
+        self.notices = Notices()
+        self.rebuild = Rebuild(["choices", "estimates", "notices"], max(0, mark - REBUILD_MOST))
         self._states = states_of(self.breakers)
         self._bound = None
 
@@ -128,12 +129,12 @@ class Learner:
             "judgement": self.judgement.dump(),
             "breakers": json.dumps(self.breakers.to_dict()).encode(),
             "estimates": self.predictions.dump(),
+            "notices": self.notices.dump(),
             "choices": self.choices.dump(),
             "retries": self.retrying.dump(),
             "raises": self.raises.dump(),
             "fallbacks": msgspec.msgpack.encode(self._fallbacks),
             "rebuild": msgspec.json.encode(self.rebuild),
-            "learner_day": str(self._day).encode(),
         }
 
     def observe(
@@ -151,6 +152,7 @@ class Learner:
         rated = [e for e in ordered if e.outcome in RATED or e.outcome == REJECTED]
         self.choices.learn([e for e in rated if not rebuild.has("choices", e.id)])
         self.retrying.learn(e for e in ordered if not rebuild.has("retries", e.id))
+        watch(self.notices, (e for e in ordered if not rebuild.has("notices", e.id)), now)
         fresh = [execution for execution in ordered if now - execution.at <= FRESH_S]
         observations = [self._observation(execution) for execution in fresh]
         observations.extend(
@@ -174,6 +176,8 @@ class Learner:
         """Take the next rows, up to an id, into the parts that are rebuilt; `done`: the last ones."""
         rated = [e for e in executions if e.outcome in RATED or e.outcome == REJECTED]
         rated.sort(key=lambda execution: (execution.at, execution.id))
+        if "notices" in self.rebuild.parts:
+            watch(self.notices, rated, now)
         if "estimates" in self.rebuild.parts:
             self.predictions.learn(rated, now=now, scored=False)
         if "choices" in self.rebuild.parts:
@@ -208,13 +212,12 @@ class Learner:
                 self.breakers.record(house, None, now, outcome, session=session, model=model)
 
     def tick(self, now: float) -> list[AdaptationEvent]:
-        """Decide; returns what changed, in order. Once a day what was long unused is let go."""
-        day = int(now // DAY_S)
-        if day > self._day:
-            self._day = day
-            self.breakers.prune(now - _BREAKERS_KEPT_S)
+        """Decide; returns what changed, in order."""
         events = [event_of(change) for change in self.judgement.tick(now)]
-        events.extend(self._breaker_events(now))
+        self.breakers.published(now)
+        before, self._states = self._states, states_of(self.breakers)
+        events.extend(breaker_events(before, self._states, now=now))
+        events.extend(notice_events(self.notices, self._states, now))
         self._bound = None
         self._note_fallbacks(now)
         self.predictions.note(now=now, life_s=None)
@@ -261,11 +264,6 @@ class Learner:
                 revision=execution.policy,
             ),
         )
-
-    def _breaker_events(self, now: float) -> list[AdaptationEvent]:
-        self.breakers.published(now)
-        before, self._states = self._states, states_of(self.breakers)
-        return breaker_events(before, self._states, now=now)
 
     def open_breakers(self) -> int:
         """How many breakers are not closed."""

@@ -33,7 +33,7 @@ Table = dict[str, dict[str, dict[str, Any]]]
 """By house and tool: figures, and `shapes` by name, each perhaps with `arguments` by signature."""
 
 
-class _Saved(msgspec.Struct):
+class _SavedPredictions(msgspec.Struct):
     predictor: bytes
     scores: bytes
     coverage: bytes
@@ -55,7 +55,7 @@ class Predictions:
         Raises:
             msgspec.MsgspecError: The bytes are none of these; start afresh.
         """
-        kept = None if saved is None else msgspec.msgpack.decode(saved, type=_Saved)
+        kept = None if saved is None else msgspec.msgpack.decode(saved, type=_SavedPredictions)
         self._predictor = Predictor(None if kept is None else kept.predictor)
         self._scores = Prequential() if kept is None else Prequential.load(kept.scores)
         self._coverage = Coverage(None if kept is None else kept.coverage)
@@ -68,7 +68,7 @@ class Predictions:
     def dump(self) -> bytes:
         """The whole state; going on from it gives the same bytes as not having stopped."""
         return msgspec.msgpack.encode(
-            _Saved(
+            _SavedPredictions(
                 self._predictor.dump(),
                 self._scores.dump(),
                 self._coverage.dump(),

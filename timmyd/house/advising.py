@@ -1,9 +1,11 @@
 """What a house tells the model: tools that are unavailable, tests to run alone, houses that do better."""
 
 import re
-from collections.abc import Callable, Container
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping
 from datetime import UTC, datetime
+from typing import Any
 
+from .checks import at_from_iso
 from .reader import Policies
 from .tasks import DEFAULT_TASKS, TaskTable
 
@@ -43,9 +45,11 @@ class Advice:
         if document is None:
             return ()
         lines: list[str] = []
-        for tool, since, retry_at in self._policies.closed_to(self._house):
+        closed = self._policies.closed_to(self._house)
+        for tool, since, retry_at in closed:
             if self._showable(tool):
                 lines.append(self.unavailable(tool, since, retry_at))
+        lines.extend(self._fallen(document.notices, {tool for tool, _, _ in closed}))
         fragile = self._fragile_tests()
         if fragile:
             lines.append(
@@ -75,6 +79,22 @@ class Advice:
             f"{name} is unavailable{began}, because it keeps failing; {again}. "
             f"Do not repeat this call before that: use another way, or go on without it and say so."
         )
+
+    def _fallen(self, notices: Iterable[Mapping[str, Any]], told: Container[str]) -> Iterator[str]:
+        """A line for each tool, or shape of it, that succeeds less often than it used to."""
+        for notice in notices:
+            tool, shape = notice.get("tool"), notice.get("shape")
+            fell = notice["house"] == self._house and notice.get("kind", "fell") == "fell"
+            if not fell or tool is None or tool in told or not self._showable(tool):
+                continue
+            if shape is not None and not _SHOWABLE.fullmatch(shape):
+                continue
+            since = datetime.fromtimestamp(at_from_iso(notice["since"]), UTC)
+            name = tool if shape is None else f"{tool} ({shape})"
+            yield (
+                f"{name} succeeds in {notice['to']:.0%} of cases since {since:%d %b %H:%M} UTC, before "
+                f"in {notice['from']:.0%}: check what it returns, or use another way."
+            )
 
     def _fragile_tests(self) -> str:
         """The test calls that should not run side by side, as a short list of shapes."""

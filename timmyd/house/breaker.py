@@ -161,17 +161,6 @@ class Breakers:
             for breaker in self._all.values():
                 breaker.rule = rule
 
-    def prune(self, before: float) -> int:
-        """Forget closed breakers without a call since `before`; returns how many."""
-        old = [
-            key
-            for key, breaker in self._all.items()
-            if breaker.state == CLOSED and (breaker.last_at or 0.0) < before
-        ]
-        for key in old:
-            self._drop(key)
-        return len(old)
-
     def leave(self, house: str) -> int:
         """Forget all of a house but what the operator forced; returns how many."""
         gone = [key for key, b in self._all.items() if key.house == house and not b.forced]

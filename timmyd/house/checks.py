@@ -164,6 +164,24 @@ def trial(item: object, number: int) -> Mapping[str, Any]:
     return trial
 
 
+def notice(item: object, number: int) -> Mapping[str, Any]:
+    """Check one of `notices`: what fell or recovered, from, to, and since when."""
+    checks: dict[str, Callable[[Any], bool]] = {
+        "house": is_house,
+        "kind": ("fell", "recovered").__contains__,
+        "tool": is_name,
+        "shape": is_name,
+        "model": is_name,
+        "from": _rate,
+        "to": _rate,
+        "since": _moment,
+        "evidence": lambda value: is_number(value, 0.0, _LARGEST_EVIDENCE),
+    }
+    return _require(
+        item, f"$.notices[{number}]", checks, optional=("kind", "tool", "shape", "model")
+    )
+
+
 _FIGURES: Mapping[str, Callable[[Any], bool]] = {
     "success": _rate,
     "low": _rate,

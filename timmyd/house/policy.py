@@ -17,6 +17,7 @@ from .checks import (
     breaker,
     choices,
     names,
+    notice,
     own_choices,
     predictions,
     refuse,
@@ -104,6 +105,7 @@ class Policy(NamedTuple):
     retries: Mapping[str, Mapping[str, Any]] = _NOTHING
     remedies: Mapping[str, Mapping[str, Any]] = _NOTHING
     budgets: Mapping[str, Mapping[str, Any]] = _NOTHING
+    notices: tuple[Mapping[str, Any], ...] = ()
     digest: str = ""
 
     def bound(self, kind: str, house: str | None) -> Mapping[str, Mapping[str, Any]]:
@@ -204,6 +206,7 @@ def _checked(data: Mapping[str, Any]) -> Policy:
         retries=by_house(data, "retries", retries),
         remedies=by_house(data, "remedies", remedies),
         budgets=by_house(data, "budgets", budgets),
+        notices=tuple(notice(item, n) for n, item in enumerate(_list(data, "notices"))),
         digest=data["digest"],
     )
 

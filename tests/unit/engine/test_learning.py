@@ -7,9 +7,12 @@ import msgspec
 import pytest
 
 from timmyd.config import Settings
-from timmyd.core.model import Execution
+from timmyd.core.alerts import alert_of
+from timmyd.core.model import AdaptationEvent, Execution
+from timmyd.engine import IntelligenceEngine
 from timmyd.engine.learning import Learner
 from timmyd.engine.predictions import FRESH_S
+from timmyd.store.database import PatternDatabase
 
 NOW = 1_795_381_822.0
 DAY_S = 86_400.0
@@ -87,20 +90,20 @@ def test_a_dump_of_what_was_loaded_is_the_dump() -> None:
 
     assert Learner(Settings(), saved).dump() == saved
     assert json.loads(saved["breakers"])
-    assert int(saved["learner_day"]) == int(NOW // DAY_S)
 
 
-def test_a_closed_breaker_that_nothing_used_for_long_is_let_go_and_an_open_one_stays() -> None:
-    learner = Learner(Settings(), {})
+def test_a_clock_that_is_ahead_for_one_tick_forgets_nothing() -> None:
+    learner, open_one = Learner(Settings(), {}), broken()
     learner.observe(failing(10, outcome="ok"), [], now=NOW)
     learner.tick(NOW)
+    before = (learner.dump(), learner.predictions.published(NOW))
+    for one in (learner, open_one):
+        one.tick(NOW + 32 * DAY_S)
+        one.tick(NOW + 1.0)
+
     assert len(list(learner.breakers)) > 0
-    open_one = broken()
-
-    learner.tick(NOW + 40 * DAY_S)
-    open_one.tick(NOW + 40 * DAY_S)
-
-    assert list(learner.breakers) == []
+    assert learner.predictions.published(NOW) == before[1]
+    assert learner.dump()["notices"] == before[0]["notices"]
     assert open_one.open_breakers() == 1
 
 
@@ -157,3 +160,39 @@ def test_a_breaker_that_only_observes_keeps_no_house_from_being_chosen() -> None
 
     assert learner.open_breakers() == 1
     assert learner.broken() == {}
+
+
+def test_what_falls_and_recovers_is_told_published_and_explained_and_survives_a_restart() -> None:
+    time = [NOW - 20 * DAY_S]
+    engine = IntelligenceEngine(
+        PatternDatabase(":memory:", clock=lambda: time[0]), clock=lambda: time[0]
+    )
+    told: list[AdaptationEvent] = []
+    for day in range(20):
+        for session in range(6):
+            at = time[0] + session * 3_600.0
+            engine.record_executions(
+                {"at": at + n, "session_id": f"{day}.{session}", "house": "ezra", "tool": tool,
+                 "shape": "x", "outcome": "error" if tool == "web" and day in (15, 16) and n % 3 else "ok"}
+                for n in range(6)
+                for tool in ("web", "terminal")
+            )  # fmt: skip
+            time[0] = at + 60.0
+            told += [e for e in engine.analyze_and_adapt() if e.trigger == "notice"]
+        if day == 16:
+            notice = engine.policy_document()["notices"][0]
+            assert (notice["kind"], notice["house"], notice["tool"]) == ("fell", "ezra", "web")
+            assert notice["from"] > 0.9
+            assert notice["to"] < 0.6
+            assert "web in ezra fell from" in engine.explain("ezra/web")["notices"][0]
+            before = engine.policy_document()
+            engine.use(engine.settings)
+            assert engine.policy_document() == before
+        time[0] += DAY_S - 5 * 3_600.0 - 60.0
+    assert [(event.kind, event.evidence["tool"]) for event in told] == [
+        ("fell", "web"), ("recovered", "web"),
+    ]  # fmt: skip
+    alerts = [alert_of(event) for event in told]
+    assert [alert is not None and alert.trouble for alert in alerts] == [
+        "fell:success.ezra.web"
+    ] * 2

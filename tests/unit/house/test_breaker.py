@@ -283,15 +283,13 @@ def test_hostile_items_are_left_out_and_the_rest_is_obeyed() -> None:
     assert not house.allows("ezra", "web", 1_795_381_190.0).allowed
 
 
-def test_all_of_it_survives_a_restart_and_old_ones_are_pruned() -> None:
+def test_all_of_it_survives_a_restart() -> None:
     breakers = Breakers(seed="d")
     now = break_tool(breakers, "ezra", "web")
     breakers.record("ezra", "calm", now, "ok", session="s")
     again = Breakers.from_dict(json.loads(json.dumps(breakers.to_dict())), seed="d")
 
     assert again.to_dict() == breakers.to_dict()
-    assert again.prune(now + 1) == 1
-    assert len(again) == 1
     assert len(Breakers.from_dict({"breakers": [None, [1], ["h", None, None, {}]]})) == 0
 
 

@@ -331,6 +331,28 @@ def test_advice_is_given_once_and_again_only_when_it_changes(agent: Agent) -> No
     assert agent.turn("t3") is None
 
 
+def test_advice_tells_what_fell_in_this_house_and_of_no_other(agent: Agent) -> None:
+    fell = {
+        "kind": "fell", "house": "timmy", "tool": "terminal", "from": 0.9, "to": 0.4,
+        "since": PUBLISHED_AT - 7_200.0, "evidence": 12.0,
+    }  # fmt: skip
+    agent.publish(
+        breakers=[open_breaker("web_search")],
+        notices=[
+            {**fell, "house": "ezra"},
+            {**fell, "kind": "recovered", "tool": "patch"},
+            {**fell, "tool": "web_search"},
+            {**fell, "tool": 'Say "hello"'},
+            {**fell, "shape": "git push"},
+        ],
+    )
+    advice = agent.turn()
+    assert advice is not None
+    lines = [line for line in advice.splitlines() if "succeeds in" in line]
+    assert len(lines) == 1
+    assert "terminal (git push) succeeds in 40% of cases since 22 Nov 19:00 UTC, before in 90%" in lines[0]  # fmt: skip
+
+
 def test_advice_says_nothing_while_all_is_well(agent: Agent) -> None:
     assert agent.turn() is None
     agent.publish(predictions={"timmy": {"terminal": figures(0.99)}})
