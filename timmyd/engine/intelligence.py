@@ -8,7 +8,6 @@ import msgspec
 from timmyd.clock import Clock, now as wall_clock
 from timmyd.config import Settings
 from timmyd.core.counting.identity import ANSWERED, TELEMETRY, hash_text
-from timmyd.core.estimating.notice import facts
 from timmyd.core.judging.judgement import StateError
 from timmyd.core.model import AdaptationEvent, iso
 from timmyd.core.ownership import published_names
@@ -346,15 +345,13 @@ class IntelligenceEngine(Answers):
             routes=learner.bound().routes,
             **({"own": learner.bound().own} if learner.bound().own else {}),
             breaker_rule={
-                "open_at": settings.breaker.open_at,
-                "wait_s": settings.breaker.wait_s,
-                "wait_max_s": settings.breaker.wait_max_s,
-                "probe_every_s": settings.breaker.probe_every_s,
+                name: getattr(settings.breaker, name)
+                for name in ("open_at", "wait_s", "wait_max_s", "probe_every_s")
             },
             breakers=[] if observing else learner.breakers.published(now),
             trials=trials_of(learner.judgement),
             predictions=learner.predictions.published(now),
-            notices=[facts(notice) for notice in learner.notices.shown(now)],
+            notices=learner.notices.published(now),
             why={key: self._why(key) for key in values},
             **({"names": names} if names else {}),
             **learner.retrying.published(owners, values),

@@ -7,13 +7,13 @@ evidence, and speaks only where no single part did; a narrower one waits while t
 one is suspicious, too. Once told, a fall owns its calls: nobody else counts them until it is over.
 """
 
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 
 from timmyd.core.detect import clamp
 from timmyd.core.estimating.falls import ALARM, BACK, WARM, FallDetector
-from timmyd.core.estimating.notice import Kind, Notice
+from timmyd.core.estimating.notice import Kind, Notice, facts
 from timmyd.core.estimating.signals import SHARED, WatchedSignal
 
 NEWS_S: Final = 3 * 86_400.0
@@ -184,6 +184,10 @@ class Notices:
         ]
         self._shown = found[-_SHOWN_MOST:]
         return self._shown[::-1]
+
+    def published(self, now: float) -> list[dict[str, Any]]:
+        """The same as it is published (CONTRACT §3)."""
+        return [facts(notice) for notice in self.shown(now)]
 
     def _is_explained(self, key: Key) -> bool:
         """Whether the trouble is that of one part of a signal, or that of a wider one, or not clear yet."""
