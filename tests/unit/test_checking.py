@@ -130,6 +130,23 @@ def test_a_daemon_is_down_alive_hanging_or_polling(state: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    ("clock", "found"),
+    [
+        ({"jumps": 0, "ahead_s": 0.0}, {}),
+        ({"jumps": 2, "ahead_s": 0.0, "jump_s": -86_400.0}, {"clock_jumped": "note"}),
+        ({"jumps": 1, "ahead_s": 6e7, "jump_s": 6e7}, {"clock_doubted": "wrong"}),
+        ("no clock", {}),
+    ],
+)
+def test_a_clock_that_jumped_is_a_finding(
+    tmp_path: Path, clock: object, found: dict[str, str]
+) -> None:
+    with StateLock(tmp_path):
+        status = {"seen_at": NOW, "clock": clock}
+        assert codes(check_daemon(tmp_path, status, now=NOW)) == {"daemon_alive": "fine"} | found
+
+
+@pytest.mark.parametrize(
     ("watches", "instances", "code"),
     [(100, 10, "inotify_room"), (3, 10, "inotify_full"), (100, 1, "inotify_full")],
 )
