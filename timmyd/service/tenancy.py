@@ -5,7 +5,7 @@ from collections.abc import Collection, Iterable
 from pathlib import Path
 
 from timmyd.clock import Clock
-from timmyd.core.ownership import OwnedHouse
+from timmyd.core.ownership import UNKNOWN, OwnedHouse
 from timmyd.service.homes import Place
 from timmyd.service.logs import EventLogger
 from timmyd.service.privilege import user_name
@@ -59,7 +59,8 @@ class Tenancy:
         return house
 
     def _settle(self, home: Path, claimed: str, uid: int, *, named: bool) -> OwnedHouse:
-        owner, now = user_name(uid), self._clock()
+        name, now = user_name(uid), self._clock()
+        owner = str(uid) if name == UNKNOWN else name
         if uid in self._operators:
             return self._owners.all().get(claimed) or OwnedHouse(name=claimed, claimed=claimed)
         known = self._owners.claim_of(claimed, owner=owner, uid=uid)

@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 
 from timmyd.core.ownership import UNKNOWN, HouseState, OwnedHouse, house_for
+from timmyd.house.keys import ROUTING
 
 _COLUMNS = "name, owner, uid, claimed, first_seen, state"
 _Connect = Callable[[], AbstractContextManager[sqlite3.Connection]]
@@ -111,6 +112,8 @@ def settle_house(
 
     def is_taken(name: str) -> bool:
         house = _named(connection, name)
+        if name == ROUTING:
+            return True  # its keys are nobody's
         if house is None:
             return name in reserved
         if house.owner == UNKNOWN:

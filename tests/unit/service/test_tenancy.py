@@ -215,3 +215,21 @@ def test_a_home_whose_house_cannot_be_written_down_now_is_looked_at_again(
         pass
     assert counted(database) == {"ezra": 3}
     intake.close()
+
+
+def test_no_home_is_the_house_of_the_routing_keys(database: PatternDatabase) -> None:
+    place = Place(Path("/m/.hermes"), "mallory")
+    found, _ = tenancy(database, place)
+
+    assert found.house_of(place, place.root / "x", "routing", MALLORY).name == f"{MALLORY}-routing"
+
+
+def test_a_user_who_is_called_unknown_owns_houses_like_anybody(
+    database: PatternDatabase, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("timmyd.service.tenancy.user_name", lambda _uid: UNKNOWN)
+    place = Place(Path("/u/.hermes"), "ezra")
+    found, _ = tenancy(database, place)
+
+    assert found.house_of(place, place.root, "ezra", ALICE).owner == str(ALICE)
+    assert found.house_of(place, Path("/m"), "ezra", MALLORY).name != "ezra"
