@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from timmyd.cli.options import ConfigOption, JsonOption, StateOption
-from timmyd.cli.output import FAILED, console, print_json, say
+from timmyd.cli.output import FAILED, UsageError, console, print_json, say
 from timmyd.cli.where import Context, context, look_into
 from timmyd.clock import now as wall_clock
 from timmyd.errors import StoreError
+from timmyd.report.words import span
 from timmyd.service.lock import holder
 from timmyd.service.logs import printable
 from timmyd.service.privilege import as_root
@@ -31,10 +32,24 @@ def register(app: typer.Typer) -> None:
 
 
 def status(
-    *, config: ConfigOption = None, state: StateOption = None, as_json: JsonOption = False
+    *,
+    watch: Annotated[
+        bool,
+        typer.Option("--watch", "-w", help="Follow it on one screen: q leaves, s sorts."),
+    ] = False,
+    config: ConfigOption = None,
+    state: StateOption = None,
+    as_json: JsonOption = False,
 ) -> None:
     """Is it alive, what waits, what was published, what is ignored or failing and why."""
     found = context(config, state)
+    if watch:
+        if as_json:
+            raise UsageError("--watch is for eyes\n  hint: timmyd events --follow --json")
+        from timmyd.cli.watch import watch as follow  # noqa: PLC0415 - `run` need not wait for it
+
+        follow(found)
+        return
     pid = holder(found.state)
     known = {"running": pid is not None, "pid": pid, "state": str(found.state)}
     try:
@@ -93,10 +108,10 @@ def _print_status(known: dict[str, Any], now: float) -> None:
         say("nothing was recorded yet")
         return
     if pid is not None and now - seen > _STALE_S:
-        say(f"it said nothing for {_ago(now - seen)}: it hangs, or cannot write")
+        say(f"it said nothing for {span(now - seen)}: it hangs, or cannot write")
     if known.get("trouble"):
         say(f"in trouble: {printable(known['trouble'])}")
-    say(f"as of {_ago(now - seen)} ago:")
+    say(f"as of {span(now - seen)} ago:")
     _print_clock(known.get("clock") or {})
     say(
         f"revision {known.get('revision', 0)}, published {_when(known.get('published_at'), now)};"
@@ -148,7 +163,7 @@ def _print_clock(clock: dict[str, Any]) -> None:
     if ahead_s:
         where = "ahead of" if ahead_s > 0 else "behind"
         say(
-            f"the clock is {_ago(abs(ahead_s))} {where} what our ticks and the files say:"
+            f"the clock is {span(abs(ahead_s))} {where} what our ticks and the files say:"
             " nothing is deleted until they agree"
         )
     elif clock.get("jumps"):
@@ -156,14 +171,7 @@ def _print_clock(clock: dict[str, Any]) -> None:
 
 
 def _when(at: float | None, now: float) -> str:
-    return "never" if at is None else f"{_ago(now - at)} ago"
-
-
-def _ago(seconds: float) -> str:
-    for size, unit in ((86_400, "d"), (3600, "h"), (60, "min")):
-        if seconds >= 2 * size:
-            return f"{seconds / size:.0f} {unit}"
-    return f"{max(0.0, seconds):.0f} s"
+    return "never" if at is None else f"{span(now - at)} ago"
 
 
 def report(

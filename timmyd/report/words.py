@@ -126,6 +126,14 @@ def ago(text: str | None, now: str | None) -> str:
     return "just now"
 
 
+def span(seconds: float) -> str:
+    """A time that has passed: `12 s`, `5 min`, `3 h`, `2 d`."""
+    for size, unit in ((86_400, "d"), (3600, "h"), (60, "min")):
+        if seconds >= 2 * size:
+            return f"{seconds / size:.0f} {unit}"
+    return f"{max(0.0, seconds):.0f} s"
+
+
 def plural(amount: int, noun: str) -> str:
     """`1 call`, `2 calls`."""
     return f"{count(amount)} {noun}" if amount == 1 else f"{count(amount)} {noun}s"
