@@ -31,7 +31,7 @@ LONG = {
 
 # What the rules stand on; every other file in their folder is a rule.
 GROUND_OF_RULES = {
-    "base", "explain", "knobs", "machine", "routes", "saved", "signals", "watch", "words",
+    "base", "explain", "knobs", "machine", "obstacles", "routes", "saved", "signals", "watch", "words",
 }  # fmt: skip
 # What the sources share; every other file in their folder is a source.
 GROUND_OF_SOURCES = {

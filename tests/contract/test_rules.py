@@ -34,7 +34,15 @@ def tail(rule: RuleSpec) -> str:
 def calls(rule: RuleSpec, *, bad: bool, sessions: int, told: bool = True) -> list[Observation]:
     """Traffic in the scope of a rule, on the wrong or on the right side of its limit."""
     wrong = bad == (rule.side == "below")
-    return [
+    policy = 1 if told else None
+    house = rule.scope or "timmy"
+    guards = [
+        *(Observation(60.0 * n, n, house, "turn", policy=policy, completed=True)
+          for n in range(sessions)),
+        *(Observation(60.0 * n, n, house, outcome="ok", policy=policy, followed=False)
+          for n in range(sessions) if rule.policy.startswith("routing.")),
+    ]  # fmt: skip
+    return guards + [
         Observation(
             at=60.0 * n,
             session=n,

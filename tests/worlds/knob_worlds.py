@@ -14,7 +14,7 @@ from timmyd.core.judging.judgement import Judgement
 from timmyd.core.judging.paired import PairedTest
 from timmyd.core.judging.rules.base import Observation, PolicySpec, RuleSpec
 from timmyd.core.judging.rules.watch import Watch, new_watch
-from timmyd.core.judging.trials import Trial, TrialVerdict, block_length_s, verdict
+from timmyd.core.judging.trials import GUARD_MARGIN, Trial, TrialVerdict, block_length_s, verdict
 
 TICK_S: Final = 60.0
 DAY: Final = 1440
@@ -94,7 +94,7 @@ class SignalWorld:
     batch_every: int | None = None
     outage: tuple[float, float, float] | None = None
     slope: float = 0.0
-    turn_p: float | None = None
+    turn_p: float | None = 0.9
     guard_slope: float = 0.0
     t: int = 0
     p_now: float = 0.0
@@ -291,6 +291,7 @@ def trial_alone(world: SignalWorld, *, revisions: bool, guard: bool = False) -> 
         attribution="revision" if revisions else "time",
         signal=PairedTest(),
         guards={"turns_completed": PairedTest()} if guard else {},
+        intact={"turns_completed": PairedTest(margin=-GUARD_MARGIN)} if guard else {},
     )
     ways = {"": (0.0, "high")} | ({"turns_completed": (0.0, "high")} if guard else {})
     revision, lost, out_of = 0, 0.0, ""

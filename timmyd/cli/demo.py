@@ -29,7 +29,7 @@ def register(app: typer.Typer) -> None:
 
 
 def demo(*, as_json: JsonOption = False) -> None:
-    """Two made-up houses, a day in seconds: learning, a breaker, a change kept, another taken back.
+    """Two made-up houses, a day or two in seconds: learning, a breaker, a change kept, another taken back.
 
     All files are in a temporary directory that is gone afterwards.
     """

@@ -15,7 +15,8 @@ from timmyd.config.kinds import Duration, Flag, Number, Size, Whole
 from timmyd.config.notifications import Notification
 from timmyd.config.quota import Quota
 from timmyd.config.spending import HouseBudget
-from timmyd.config.texts import Groups, Location, Text, Word, Words
+from timmyd.config.texts import Location, Text, Word, Words
+from timmyd.config.trust import Trust
 from timmyd.core.judging.rules import DEFAULT_RULES
 from timmyd.core.judging.rules.base import PolicySpec, RuleSpec
 from timmyd.core.judging.rules.signals import GUARDS, SIGNALS
@@ -136,7 +137,12 @@ class ChoiceSettings(msgspec.Struct, frozen=True, kw_only=True):
     """How the best model of a task type and the best house of a tool are chosen."""
 
     exploration: Annotated[
-        float, Number("share of calls that goes to the others at least, to keep learning", 0.0, 0.5)
+        float,
+        Number(
+            "share of calls that goes at least to what is hardly known; 0: none, the leader is used alone",
+            0.0,
+            0.5,
+        ),
     ] = 0.02
     minimum: Annotated[
         int,
@@ -145,15 +151,6 @@ class ChoiceSettings(msgspec.Struct, frozen=True, kw_only=True):
     models: Annotated[
         tuple[str, ...],
         Words("models that may be chosen before any call used them", "a list of names of models"),
-    ] = ()
-
-
-class Trust(msgspec.Struct, frozen=True, kw_only=True):
-    """Whose houses learn from each other freely; no other user alone can decide anything for them."""
-
-    together: Annotated[
-        tuple[tuple[str, ...], ...],
-        Groups("groups of users that learn from each other freely", "a list of lists of users"),
     ] = ()
 
 

@@ -11,6 +11,9 @@ from timmyd.engine.setting_aside import STATE_AFTER, Aside
 from timmyd.house.breaker import BreakerKey
 from timmyd.store.database import PatternDatabase
 
+NOTHING_LEFT = frozenset({"taken_back", "observed", "ended_by_upgrade"})
+"""Kinds of events whose change is not in force: to roll them back keeps what is."""
+
 
 def carry_out(
     kind: str,
@@ -61,7 +64,9 @@ def _roll_back(number: int, now: float, judgement: Judgement, database: PatternD
     for event in database.get_adaptations(limit=100_000):
         if event.id == number and event.change_type.startswith("policy."):
             key = event.change_type.removeprefix("policy.")
-            return judgement.rollback(key, float(event.old_value), now=now)
+            undone = event.kind in NOTHING_LEFT or event.old_value is None
+            value = None if undone else float(event.old_value)
+            return judgement.rollback(key, value, now=now)
     raise KeyError(number)
 
 

@@ -58,6 +58,7 @@ EVENTS: Final[Mapping[str, Event]] = {
     "house_contradicted": Event("warning", "A file claims another house than its place gives it."),
     "tick_done": Event("debug", "Rules and trials looked at the evidence."),
     "adaptation_made": Event("notice", "A policy was changed, on the evidence given."),
+    "adaptation_observed": Event("info", "A rule that only observes would try a change."),
     "trial_started": Event("notice", "A change is tried, old against new in random blocks."),
     "trial_ended": Event("notice", "A trial is over: the change is kept or taken back."),
     "adaptation_reverted": Event("notice", "A change was taken back."),

@@ -24,6 +24,7 @@ _EVENT_OF_KIND = {
     "restored": "trial_ended",
     "ended_by_upgrade": "trial_ended",
     "rolled_back": "adaptation_reverted",
+    "observed": "adaptation_observed",
     "breaker_opened": "breaker_opened",
     "breaker_half_opened": "breaker_half_opened",
     "breaker_closed": "breaker_closed",
@@ -146,7 +147,7 @@ class Ticking:
     def adapt(self) -> bool:
         """Let the engine decide once; True while it has not seen all evidence yet."""
         for event in self.engine.analyze_and_adapt():
-            self.summary.adaptations += 1
+            self.summary.adaptations += event.kind != "observed"
             self.has_news = True
             self._metrics.adaptation(event.trigger, event.kind)
             self._log.event(

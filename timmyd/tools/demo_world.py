@@ -76,7 +76,7 @@ class MadeUpHouse:
             self._at += _GAP_S
             calls += 1
             self._call(recorder, policies, name, number, act, model)
-        recorder.end(name, completed=self._luck("turn") < 0.9, interrupted=False)  # noqa: PLR2004
+        recorder.end(name, completed=self._luck("turn") < 0.98, interrupted=False)  # noqa: PLR2004
         return calls
 
     def _now(self) -> float:

@@ -38,7 +38,7 @@ class Standing(msgspec.Struct, frozen=True):
         low: Lower end of its 95 % interval.
         samples: Calls in the type that still count.
         works: It is not just that it fails a little less often than all others.
-        used: Its share of the calls of late, over all types.
+        used: Calls in all types that still count.
         cost: Of a call, None where unknown.
     """
 
@@ -130,8 +130,8 @@ def choice(
 
     Args:
         lead: How the type stands.
-        exploration: Share of all calls that goes to the others at least, to keep learning; 0: the
-            leader alone is used. Else each is used about as often as it is the best.
+        exploration: Share of the calls that goes at least to what is hardly known, to keep learning;
+            0: the leader alone is used. Else each is used about as often as it is the best.
         without: Options that cannot be used now. If none can, all are: the last is never taken away.
     """
     standings = {n: s for n, s in lead.standings.items() if n not in without} or lead.standings
@@ -143,7 +143,7 @@ def choice(
     weights = {leader: 1.0}
     if exploration > 0.0:
         least = exploration / max(1, len(best) - 1)
-        rare = {name for name in best if name != leader and standings[name].used < least}
+        rare = {name for name in best if name != leader and standings[name].used < MINIMUM}
         weights = _shares({n: max(b, 1e-9) for n, b in best.items()}, rare, least)
     mine = standings[leader]
     return Preference(
@@ -158,7 +158,7 @@ def choice(
 
 
 def _shares(best: Mapping[str, float], rare: Collection[str], least: float) -> dict[str, float]:
-    """The chances sharpened; what was hardly used of late gets so much at least."""
+    """The chances sharpened; what is hardly known gets so much at least."""
     raised = {name: chance**_SHARPEN for name, chance in best.items()}
     total = sum(raised.values())
     shares = {n: max(v / total, least if n in rare else 0.0) for n, v in raised.items()}
@@ -177,7 +177,6 @@ def _standings(
             for name in names}  # fmt: skip
     dearest = max((cost for cost in costs.values() if cost), default=1.0)
     slowest = max((ms for ms in slow.values() if ms), default=1.0)
-    all_calls = sum(row[4] for row in sums.values())
     beliefs = []
     for name in names:
         good, seen, more_good, more_seen, _ = sums[name]
@@ -188,9 +187,10 @@ def _standings(
     found = {}
     for name, belief, best in zip(names, beliefs, chances(beliefs), strict=True):
         low = max(0.0, belief.mean - _Z_95 * belief.deviation)
-        used = sums[name][4] / all_calls if all_calls > 0.0 else 0.0
         works = sums[name][0] + sums[name][2] > 0.0 and belief.mean >= _WORKS_AT
-        found[name] = Standing(best, belief.mean, low, sums[name][1], works, used, costs[name])
+        found[name] = Standing(
+            best, belief.mean, low, sums[name][1], works, sums[name][4], costs[name]
+        )
     return dict(sorted(found.items(), key=lambda item: (-item[1].best, _dear(item[1]), item[0])))
 
 

@@ -6,9 +6,10 @@ from typing import Any, Self
 
 from timmyd.core.judging.clusters import Closed
 from timmyd.core.judging.rules.base import Observation, PolicySpec, RuleSpec
-from timmyd.core.judging.rules.explain import PATIENCE, explain
+from timmyd.core.judging.rules.explain import explain
 from timmyd.core.judging.rules.knobs import Change, ChangeKind, Knob, TrialView, to_float, to_grid
 from timmyd.core.judging.rules.machine import Machine
+from timmyd.core.judging.rules.obstacles import PATIENCE
 from timmyd.core.judging.rules.routes import Routes
 from timmyd.core.judging.rules.saved import (
     State,
@@ -117,7 +118,9 @@ class Judgement:
                 x = signal.value(call, watch.typical_ms if signal.scaled else watch.spec.limit)
                 if x is None:
                     continue
-                if not stream:
+                if stream:
+                    watch.guard(stream, x, session, at)
+                else:
                     closed[name] += watch.clusters.add(session, x, at)
                 if trial is not None and place is not None:
                     trial.add(place, stream, session, x)
@@ -133,7 +136,10 @@ class Judgement:
         before = self._machine.in_force(key)
         self._abandon(knob, now)
         knob.pin = grid.clamp(to_grid(value))
-        return self._by_hand(now, "pinned", key, before, "pinned by the operator")
+        held, reason = self._machine.as_float(key, knob.pin), "pinned by the operator"
+        if knob.pin != to_grid(value):
+            reason += f": {value:g} is outside its bounds, so it is held at {held:g}"
+        return self._by_hand(now, "pinned", key, before, reason)
 
     def unpin(self, key: str, *, now: float) -> Change:
         """Let the rules move a policy again; it goes back to where it stood under the pin.
@@ -146,8 +152,10 @@ class Judgement:
         knob.pin = None
         return self._by_hand(now, "unpinned", key, before, "unpinned by the operator")
 
-    def rollback(self, key: str, value: float, *, now: float) -> Change:
+    def rollback(self, key: str, value: float | None, *, now: float) -> Change:
         """Set a policy back to an earlier value, within its bounds; ends a trial over it.
+
+        None keeps the value in force: of a change that was taken back nothing is left to undo.
 
         The rules rest afterwards as after a refused change, or they would at once try it again. A
         pinned policy stays at its pin; the value under it is set back.
@@ -158,10 +166,11 @@ class Judgement:
         knob = self._state.knobs[key]
         before = self._machine.in_force(key)
         self._abandon(knob, now)
-        knob.value, knob.reason = (
-            self._machine.ranges[key].clamp(to_grid(value)),
-            "rolled back by the operator",
-        )
+        knob.reason = "rolled back by the operator"
+        if value is None:
+            knob.reason += ": that change was not in force, the value stays"
+        else:
+            knob.value = self._machine.ranges[key].clamp(to_grid(value))
         rests = [self._machine.rules[name].cooldown for name in self._machine.by_key[key]]
         knob.phase, knob.changed_at = "cool", now
         knob.until = now + PATIENCE * max(rests, default=0.0)
@@ -186,10 +195,8 @@ class Judgement:
         return len(heard)
 
     def _by_hand(self, now: float, kind: ChangeKind, key: str, before: int, reason: str) -> Change:
-        old, new = (
-            self._machine.as_float(key, before),
-            self._machine.as_float(key, self._machine.in_force(key)),
-        )
+        old = self._machine.as_float(key, before)
+        new = self._machine.as_float(key, self._machine.in_force(key))
         return Change(at=now, kind=kind, key=key, old=old, new=new, rule="", reason=reason)
 
     def _abandon(self, knob: Knob, now: float) -> None:

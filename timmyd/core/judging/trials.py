@@ -18,6 +18,8 @@ DROP: Final = 4.0
 """Evidence of harm at which a relaxation is taken back at once."""
 GUARD_HARM: Final = 10.0
 """Evidence that a guard got worse at which the change is taken back at once."""
+GUARD_MARGIN: Final = 0.1
+"""A guard has to be shown not to have become so much worse before a change is kept."""
 MARGIN: Final = 0.05
 """A default may be this much worse than the relaxed value and is preferred all the same."""
 MIN_PAIRS: Final = 6
@@ -59,7 +61,8 @@ class Trial(msgspec.Struct, kw_only=True):
         tosses: The log of the coin: the first arm of every pair, N(ew) or O(ld), `-` if missed.
         steps: What was in force when; only what is not settled yet.
         signal: The test on the rule's own signal.
-        guards: The tests on its guards, by name.
+        guards: The tests on its guards, by name: did they get worse?
+        intact: The same: is it shown that they did not get worse by `GUARD_MARGIN`?
         open: Unsettled blocks by signal and pair; the rule's own signal is ``""``.
         settled: Pairs below this number are settled.
         revision: The last one published.
@@ -78,6 +81,7 @@ class Trial(msgspec.Struct, kw_only=True):
     steps: list[ArmStep] = []
     signal: PairedTest
     guards: dict[str, PairedTest] = {}
+    intact: dict[str, PairedTest] = {}
     open: dict[str, dict[int, Blocks]] = {}
     settled: int = 0
     revision: int | None = None
@@ -172,8 +176,10 @@ class Trial(msgspec.Struct, kw_only=True):
         while now >= self.started_at + (2 * self.settled + 2) * self.block_s + grace_s:
             for stream, (rho, better) in ways.items():
                 blocks = self.open.get(stream, {}).pop(self.settled, None) or Blocks()
-                test = self.guards[stream] if stream else self.signal
-                test.settle(blocks, rho=rho, better="high" if better == "high" else "low")
+                tests = [self.guards[stream]] if stream else [self.signal]
+                tests += [self.intact[stream]] if stream in self.intact else []
+                for test in tests:
+                    test.settle(blocks, rho=rho, better="high" if better == "high" else "low")
             self.settled += 1
         while len(self.steps) > 1 and self.steps[0].pair < self.settled:
             del self.steps[0]
@@ -206,8 +212,8 @@ class TrialVerdict(msgspec.Struct, frozen=True):
 def verdict(trial: Trial, now: float) -> TrialVerdict | None:
     """Judge a trial; None while it goes on.
 
-    A relaxation is kept on a shown gain with no guard harmed, taken back on a hint of harm and at
-    the deadline. A default is restored unless it is shown to be worse by more than the margin.
+    A relaxation is kept on a shown gain where every guard is shown to be intact, taken back on a
+    hint of harm and at the deadline. A default is restored unless it is shown to be worse by more than the margin.
     """
     test = trial.signal
     late = now - trial.started_at >= DEADLINE_S
@@ -220,11 +226,13 @@ def verdict(trial: Trial, now: float) -> TrialVerdict | None:
     if trial.kind == "restore":
         return _restored(test, over=over)
     if test.better >= KEEP:
-        waits = [name for name, guard in trial.guards.items() if _doubtful(guard)]
+        waits = [name for name in trial.guards if not _intact(trial, name)]
         if not waits:
             return TrialVerdict(keep=True, words="a gain was shown and no guard got worse")
         if over:
-            return TrialVerdict(keep=False, words=f"a gain was shown, but {waits[0]} looks worse")
+            return TrialVerdict(
+                keep=False, words=f"a gain was shown, but not that {waits[0]} is intact"
+            )
         return None
     if test.worse >= DROP:
         return TrialVerdict(keep=False, words="it looks harmful")
@@ -245,5 +253,9 @@ def _restored(test: PairedTest, *, over: bool) -> TrialVerdict | None:
     return TrialVerdict(keep=False, words="the default looked worse, or nothing was seen")
 
 
-def _doubtful(guard: PairedTest) -> bool:
-    return guard.gain is not None and guard.gain < -MARGIN
+def _intact(trial: Trial, name: str) -> bool:
+    """Whether it is shown that a guard did not get worse; without data nothing is."""
+    gain, test = trial.guards[name].gain, trial.intact.get(name)
+    if gain is None or test is None or test.pairs < MIN_PAIRS:
+        return False
+    return test.better >= KEEP and gain >= -MARGIN

@@ -130,13 +130,15 @@ def test_forbidden_exploration_publishes_one_option_but_still_leaves_a_failing_o
     assert chooser.settled().weights == {"b": 1.0}
 
 
-def test_exploration_is_at_least_its_share_for_what_was_hardly_used_of_late() -> None:
+def test_exploration_is_at_least_its_share_for_what_is_hardly_known() -> None:
     chooser = Chooser("ab", exploration=0.1)
     chooser.feed("a", 900, 10)
-    chooser.feed("b", 0, 20)
+    chooser.feed("b", 0, 19)
 
     assert chooser.settled().best["b"] < 0.001
     assert chooser.settled().weights["b"] == pytest.approx(0.1, abs=0.01)
+    chooser.feed("b", 0, 5)
+    assert chooser.settled().weights["b"] < 0.001
 
 
 @pytest.mark.parametrize(("bad", "leader"), [(0, "cheap"), (1, "dear")])

@@ -25,7 +25,7 @@ class House:
         judgement: Judgement,
         *,
         helps: float = 0.0,
-        guard: float | None = None,
+        guard: float | None = 0.0,
         base: float = 0.4,
         told: bool = True,
         key: str = KEY,
@@ -124,11 +124,55 @@ def test_a_gain_that_the_guard_pays_for_is_not_kept() -> None:
     assert number(change, "guard_turns_completed_e_harm") >= 10.0
 
 
-def test_a_guard_without_data_is_said_to_have_none() -> None:
-    house = House(judge(), helps=0.3)
-    (kept,) = [c for c in house.live(60 * 24 * 14, until="kept") if c.kind == "kept"]
+def test_a_guard_without_data_blocks_and_it_is_said_what_is_missing() -> None:
+    house = House(judge(), helps=0.3, guard=None)
 
-    assert "guard turns_completed: no data in both arms" in kept.reason
+    assert house.live(60 * 24 * 4) == []
+    blocks = house.judgement.explain(KEY)["rules"][0]["blocks"]
+    assert blocks == ["the guard turns_completed has no data: no turn records: install the kit"]
+
+
+def test_a_change_is_not_kept_where_the_guard_falls_silent_during_the_trial() -> None:
+    house = House(judge(), helps=0.3)
+    house.live(60 * 24, until="trial_started")
+    house.guard = None
+    changes = house.live(60 * 24 * 15, until="taken_back")
+
+    assert kinds(changes) == ["taken_back"]
+    assert "turns_completed" in changes[-1].reason
+
+
+def test_no_trial_starts_that_cannot_end_at_this_volume() -> None:
+    judgement = judge()
+    rng = random.Random(3)
+    for session in range(1_500):
+        at = session * 3 * HOUR
+        judgement.observe(
+            [
+                Observation(
+                    at + n, session, "ezra", outcome="ok" if rng.random() < 0.3 else "error",
+                    task="build", policy=1,
+                )
+                for n in range(2)
+            ]
+            + [Observation(at + 5, session, "ezra", "turn", policy=1, completed=True)]
+        )  # fmt: skip
+        assert judgement.tick(at + 60.0) == []
+    words = judgement.explain(KEY)["rules"][0]["blocks"][-1]
+
+    assert words.startswith("not decidable at your volume: needs about ")
+    assert words.endswith((" calls of this kind a day, you have 15", "you have 16"))
+
+
+@pytest.mark.slow
+def test_a_change_that_costs_a_tenth_of_the_turns_is_hardly_ever_kept() -> None:
+    kept = 0
+    for seed in range(40):
+        house = House(judge(), helps=0.2, guard=-0.1)
+        house.rng = random.Random(seed)
+        kept += "kept" in kinds(house.live(60 * 24 * 6, until="kept"))
+
+    assert kept <= 2
 
 
 def test_what_was_relaxed_is_tried_back_at_its_default() -> None:
@@ -374,3 +418,22 @@ def test_the_state_does_not_grow_with_history() -> None:
     house.live(60 * 24 * 20)
 
     assert len(house.judgement.dump()) < early * 1.2
+
+
+def test_a_pin_outside_the_bounds_is_held_at_the_bound_and_says_so() -> None:
+    judgement = judge()
+    change = judgement.pin(KEY, 0.2, now=1.0)
+
+    assert judgement.values() == {KEY: 0.6}
+    assert "0.2 is outside its bounds, so it is held at 0.6" in change.reason
+    assert judgement.pin(KEY, 0.7, now=2.0).reason == "pinned by the operator"
+
+
+def test_to_roll_back_what_was_taken_back_keeps_the_value_in_force() -> None:
+    house = House(judge(), helps=0.3)
+    house.live(60 * 24 * 14, until="kept")
+    change = house.judgement.rollback(KEY, None, now=60.0 * house.minute)
+
+    assert (change.old, change.new) == (0.7, 0.7)
+    assert house.judgement.values() == {KEY: 0.7}
+    assert "the value stays" in change.reason

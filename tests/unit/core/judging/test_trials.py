@@ -9,6 +9,7 @@ from timmyd.core.judging.paired import Blocks, PairedTest
 from timmyd.core.judging.trials import (
     DEADLINE_S,
     DROP,
+    GUARD_MARGIN,
     KEEP,
     MAX_PAIRS,
     MIN_PAIRS,
@@ -33,6 +34,7 @@ def trial(*, attribution: str = "revision", guard: bool = False, kind: Kind = "r
         attribution="revision" if attribution == "revision" else "time",
         signal=PairedTest(margin=0.0 if kind == "relax" else -0.05),
         guards={"turns_completed": PairedTest()} if guard else {},
+        intact={"turns_completed": PairedTest(margin=-GUARD_MARGIN)} if guard else {},
     )
 
 
@@ -201,16 +203,21 @@ def test_a_gain_waits_while_a_guard_looks_worse_and_ends_with_the_old_value() ->
     assert not late.keep
 
 
-def test_a_gain_with_a_guard_that_shows_nothing_or_no_harm_is_kept() -> None:
-    silent, fine = trial(guard=True), trial(guard=True)
-    for it in (silent, fine):
+def test_a_gain_is_kept_only_where_the_guard_is_shown_to_be_intact() -> None:
+    silent, short, fine = (trial(guard=True) for _ in range(3))
+    for it, pairs in ((silent, 0), (short, MIN_PAIRS), (fine, 60)):
         feed(it.signal, 0.9, 0.5, 40)
-    feed(fine.guards["turns_completed"], 0.7, 0.7, 40)
+        feed(it.guards["turns_completed"], 0.7, 0.7, pairs)
+        feed(it.intact["turns_completed"], 0.7, 0.7, pairs)
 
-    for it in (silent, fine):
-        judged = verdict(it, 50_000.0)
-        assert judged is not None
-        assert judged.keep
+    judged = verdict(fine, 50_000.0)
+    assert judged is not None
+    assert judged.keep
+    for it in (silent, short):
+        assert verdict(it, 50_000.0) is None
+        late = verdict(it, 1000.0 + DEADLINE_S)
+        assert late is not None
+        assert not late.keep
 
 
 def test_without_a_shown_gain_the_old_value_stays_and_without_a_shown_loss_the_default() -> None:

@@ -1,31 +1,17 @@
 """Why a policy is what it is, and what stands between it and a change."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Final
+from typing import Any
 
 from timmyd.core.judging.rules.base import PolicySpec
-from timmyd.core.judging.rules.knobs import Knob, Range, in_the_way, to_float
+from timmyd.core.judging.rules.knobs import Knob, Range, to_float
+from timmyd.core.judging.rules.obstacles import obstacles, restore_obstacles
 from timmyd.core.judging.rules.watch import Watch
 from timmyd.core.judging.rules.words import (
-    evidence_gap,
     figures,
     guards_of,
     level,
-    span,
     trial_figures,
-)
-from timmyd.core.judging.trials import DEADLINE_S, MIN_PAIRS, SESSIONS_A_BLOCK
-
-SPAN_S: Final = 4 * 3600.0
-"""An alarm must stand so long before anything is tried: outages are the breakers' business."""
-MORE: Final = 5
-"""And for more than so many further sessions."""
-PATIENCE: Final = 14.0
-"""A refused relaxation, and the trial of a default, wait so many cooldowns; doubled each time."""
-
-NOT_OBEYED: Final = (
-    "no telemetry shows this policy being obeyed (no call names the revision it ran under),"
-    " so it is never put on trial"
 )
 
 
@@ -90,60 +76,25 @@ def explain(
                 "level": level(watch),
                 **figures(watch),
                 "missing_clusters": watch.missing(),
-                "blocks": _blocks(watch, knob=knob, grid=grid, pin=pin, running=running, now=now),
+                "blocks": list(
+                    obstacles(watch, knob=knob, grid=grid, pin=pin, running=running, now=now)
+                ),
             }
             for watch in watches
         ],
-        "restore": _restore(knob, grid, watches, now),
+        "restore": _restore(knob, grid, watches, running, now),
     }
 
 
-def _blocks(
-    watch: Watch,
-    *,
-    knob: Knob,
-    grid: Range,
-    pin: int | None,
-    running: Sequence[str],
-    now: float,
-) -> list[str]:
-    """Every condition that keeps the rule from trying a change now; empty: the next tick tries."""
-    rule = watch.spec
-    end = grid.least if rule.direction == "lower" else grid.most
-    conditions = (
-        (pin is not None, "the policy is pinned"),
-        (knob.value == end, "the value is at its bound"),
-        (not watch.obedience.obeyed, NOT_OBEYED),
-        (not enough_traffic(watch, now), "too few sessions of late to judge a change by"),
-        (rule.mode == "observe", "the rule only observes"),
-        (knob.phase == "trial", "a change of this policy is on trial"),
-        (knob.phase == "cool", f"it rests for {span(max(0.0, knob.until - now))} more"),
-    )
-    out = [words for holds, words in conditions if holds]
-    others = [name for name in running if name != rule.policy]
-    other = in_the_way(rule.policy, others)
-    if other is not None:
-        out.append(f"{other} is on trial, and one trial a house is enough")
-    if knob.phase == "watch":
-        gap = evidence_gap(watch, now, span_s=SPAN_S, more=MORE)
-        if gap is not None:
-            out.append(gap)
-    return out
-
-
-def _restore(knob: Knob, grid: Range, watches: Sequence[Watch], now: float) -> str | None:
+def _restore(
+    knob: Knob, grid: Range, watches: Sequence[Watch], running: Sequence[str], now: float
+) -> str | None:
     """When the default is tried back; None at the default."""
     keeper = keeper_of(knob, watches)
     if knob.value == grid.default or keeper is None:
         return None
-    due = (knob.changed_at or 0.0) + PATIENCE * keeper.spec.cooldown * knob.restore_wait
-    if now < due:
-        return f"the default is tried back in {span(due - now)}"
-    if keeper.detector.value >= keeper.detector.level:
-        return "the default is tried back once the alarm is over"
-    if not enough_traffic(keeper, now):
-        return "the default is tried back once there are sessions to judge it by"
-    return "the default is tried back as soon as nothing else is on trial"
+    stops = restore_obstacles(keeper, knob=knob, grid=grid, running=running, now=now)
+    return f"the default is tried back {stops[0] if stops else 'at the next tick'}"
 
 
 def keeper_of(knob: Knob, watches: Sequence[Watch]) -> Watch | None:
@@ -152,8 +103,3 @@ def keeper_of(knob: Knob, watches: Sequence[Watch]) -> Watch | None:
     if knob.moved_by in by_name:
         return by_name[knob.moved_by or ""]
     return watches[0] if watches else None
-
-
-def enough_traffic(watch: Watch, now: float) -> bool:
-    """Whether a trial could show anything before its deadline: no data, no change."""
-    return watch.pace.per_s(now) * DEADLINE_S >= SESSIONS_A_BLOCK * MIN_PAIRS

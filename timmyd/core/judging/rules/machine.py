@@ -6,22 +6,34 @@ from typing import Final, Literal
 from timmyd.core.judging.paired import PairedTest
 from timmyd.core.judging.rules import expand
 from timmyd.core.judging.rules.base import PolicySpec, RuleSpec
-from timmyd.core.judging.rules.explain import MORE, PATIENCE, SPAN_S, enough_traffic, keeper_of
+from timmyd.core.judging.rules.explain import keeper_of
 from timmyd.core.judging.rules.knobs import (
     Change,
     ChangeKind,
     Knob,
     Range,
-    in_the_way,
     range_of,
     to_float,
     to_grid,
+)
+from timmyd.core.judging.rules.obstacles import (
+    OBSERVES,
+    PATIENCE,
+    obstacles,
+    restore_obstacles,
 )
 from timmyd.core.judging.rules.saved import State
 from timmyd.core.judging.rules.signals import SIGNALS
 from timmyd.core.judging.rules.watch import Watch
 from timmyd.core.judging.rules.words import Figures, alarm, figures, level, result, trial_figures
-from timmyd.core.judging.trials import MARGIN, Trial, TrialVerdict, block_length_s, verdict
+from timmyd.core.judging.trials import (
+    GUARD_MARGIN,
+    MARGIN,
+    Trial,
+    TrialVerdict,
+    block_length_s,
+    verdict,
+)
 
 LONGEST_WAIT: Final = 8.0
 """Refusals double a wait up to so many times."""
@@ -75,28 +87,25 @@ class Machine:
             return []
         for name in self.by_key[key]:
             watch = self.state.watches[name]
-            tried = self._relaxed(watch.spec)
-            if tried != knob.value and watch.detector.confirmed(now, span_s=SPAN_S, more=MORE):
-                started = self._start(watch, tried, "relax", now)
-                if started:
-                    return started
+            stops = obstacles(
+                watch,
+                knob=knob,
+                grid=self.ranges[key],
+                pin=None,
+                running=self.running(),
+                now=now,
+            )
+            if stops in {(), (OBSERVES,)}:
+                return [self._start(watch, self._relaxed(watch.spec), "relax", now)]
         return self._maybe_restore(key, knob, now)
 
     def _maybe_restore(self, key: str, knob: Knob, now: float) -> list[Change]:
-        watch = keeper_of(knob, self.watches_of(key))
-        if watch is None or not self._restore_due(key, knob, watch, now):
+        watch, grid = keeper_of(knob, self.watches_of(key)), self.ranges[key]
+        if watch is None or restore_obstacles(
+            watch, knob=knob, grid=grid, running=self.running(), now=now
+        ):
             return []
-        if watch.detector.value >= watch.detector.level:
-            return []
-        grid = self.ranges[key]
-        return self._start(watch, grid.toward(knob.value, grid.default), "restore", now)
-
-    def _restore_due(self, key: str, knob: Knob, watch: Watch, now: float) -> bool:
-        if knob.value == self.ranges[key].default:
-            return False
-        if knob.changed_at is None:
-            return True
-        return now - knob.changed_at >= PATIENCE * watch.spec.cooldown * knob.restore_wait
+        return [self._start(watch, grid.toward(knob.value, grid.default), "restore", now)]
 
     def _relaxed(self, rule: RuleSpec) -> int:
         """The value one step in the rule's direction."""
@@ -106,18 +115,14 @@ class Machine:
 
     def _start(
         self, watch: Watch, tried: int, kind: Literal["relax", "restore"], now: float
-    ) -> list[Change]:
-        """Begin a trial, or say in observe mode that one would begin; nothing where none may."""
+    ) -> Change:
+        """Begin a trial, or say in observe mode that one would begin."""
         rule, key = watch.spec, watch.spec.policy
         knob = self.state.knobs[key]
-        if not watch.obedience.obeyed or not enough_traffic(watch, now):
-            return []
         if rule.mode == "observe":
             knob.phase, knob.until = "cool", now + PATIENCE * rule.cooldown
             reason = f"would try {self.as_float(key, tried):g}: {self._why_try(watch, kind)}"
-            return [self._change("observed", watch, (knob.value, tried), now=now, reason=reason)]
-        if in_the_way(key, self.running()) is not None:
-            return []
+            return self._change("observed", watch, (knob.value, tried), now=now, reason=reason)
         guards = rule.guards if kind == "relax" else ()
         told = self.state.revision is not None
         trial = Trial(
@@ -133,12 +138,13 @@ class Machine:
             revision=self.state.revision,
             signal=PairedTest(margin=0.0 if kind == "relax" else -MARGIN),
             guards={name: PairedTest() for name in guards},
+            intact={name: PairedTest(margin=-GUARD_MARGIN) for name in guards},
         )
         reason = self._why_try(watch, kind)
         change = self._change("trial_started", watch, (knob.value, tried), now=now, reason=reason)
         knob.trial, knob.phase, knob.trials = trial, "trial", knob.trials + 1
         trial.turn(now)
-        return [change]
+        return change
 
     def _run(self, knob: Knob, trial: Trial, now: float) -> list[Change]:
         watch = self.state.watches[trial.rule]

@@ -206,7 +206,7 @@ def _still_fits(knob: Knob, fresh: State, grid: Range) -> bool:
         watch.spec.policy == trial.key
         and knob.value == trial.old
         and grid.clamp(trial.new) == trial.new
-        and set(wanted) == set(trial.guards)
+        and set(wanted) == set(trial.guards) == set(trial.intact)
     )
 
 

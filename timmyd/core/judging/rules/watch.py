@@ -54,6 +54,31 @@ class ObeyedCalls(msgspec.Struct, kw_only=True):
         return self.share >= _MOSTLY
 
 
+class Guarded(msgspec.Struct, kw_only=True):
+    """What is known of one guard: how often it is seen, and how much it varies."""
+
+    count: float = 0.0
+    total: float = 0.0
+    squares: float = 0.0
+    session: str = ""
+    pace: Pace = msgspec.field(default_factory=Pace)
+
+    def update(self, x: float, session: str, at: float) -> None:
+        """Take in one call or turn."""
+        self.count = _SEEN * self.count + 1.0
+        self.total = _SEEN * self.total + x
+        self.squares = _SEEN * self.squares + x * x
+        if session != self.session:
+            self.session = session
+            self.pace.update(at)
+
+    @property
+    def variance(self) -> float:
+        """Of one call or turn; a session's mean varies at most so much."""
+        mean = (self.total + 0.5) / (self.count + 1.0)
+        return max(self.squares / max(self.count, 1.0) - mean * mean, 0.01)
+
+
 class Watch(msgspec.Struct, kw_only=True):
     """The state of one rule. All of it is plain numbers and survives a restart bit for bit.
 
@@ -67,6 +92,8 @@ class Watch(msgspec.Struct, kw_only=True):
         pace: Clusters a second.
         obedience: Whether anybody obeys the policy.
         log_latency: Decayed mean of the log latency in milliseconds, by guard stream.
+        guards: What is seen of the guards, by name.
+        calls_a_session: Decayed mean, of the sessions that are over.
     """
 
     spec: RuleSpec
@@ -79,6 +106,8 @@ class Watch(msgspec.Struct, kw_only=True):
     obedience: ObeyedCalls = msgspec.field(default_factory=ObeyedCalls)
     log_latency: float = math.log(_FIRST_LATENCY_MS)
     latencies: float = 0.0
+    guards: dict[str, Guarded] = {}
+    calls_a_session: float = 0.0
 
     @property
     def signal(self) -> Signal:
@@ -121,6 +150,12 @@ class Watch(msgspec.Struct, kw_only=True):
             step = math.log(call.latency_ms) - self.log_latency
             self.log_latency += step / self.latencies
 
+    def guard(self, name: str, x: float, session: str, at: float) -> None:
+        """Take in what a guard shows, on trial or not."""
+        if name not in self.guards:
+            self.guards[name] = Guarded()
+        self.guards[name].update(x, session, at)
+
     def close(self, closed: Closed, *, testing: bool) -> None:
         """Take in a finished cluster; it is evidence only while `testing`."""
         x = closed.total / closed.calls
@@ -131,6 +166,8 @@ class Watch(msgspec.Struct, kw_only=True):
         self.design.update(closed.total, closed.calls)
         self.recent.update(x, self.design.effective(closed.calls))
         self.pace.update(closed.due)
+        size, usual = closed.calls, self.calls_a_session
+        self.calls_a_session = usual + (size - usual) / min(self.recent.clusters, 100.0)
 
     def interval(self) -> Interval | None:
         """Wilson interval of the level of late, by effective calls; for display. None without data."""
