@@ -9,6 +9,7 @@ from timmyd.core.counting.identity import (
     ANSWERED,
     STATE_DB,
     TELEMETRY,
+    UNSURE,
     hash_text,
     is_damaged,
     keys_of,
@@ -148,7 +149,7 @@ class _Flow:
         thread = view.thread
         if not row.calls:
             words = row.content if isinstance(row.content, str) else repr(row.content)
-            thread.hear(hash_text(f"{row.role}\0{words[:_GIST]}"), row.at)
+            thread.hear(hash_text(f"{row.role}\0{words[:_GIST]}"), row.at, row.id)
         if row.role == "tool":
             self._answer(view, row)
         else:
@@ -176,7 +177,7 @@ class _Flow:
             for call, known in zip(requested, facts, strict=True)
         ]
         at = self._time_of(view, row)
-        arrival = Arrival(at, view.sid, row.uid, view.continues_at, view.branched, ended_at)
+        arrival = Arrival(at, view.sid, row.uid, view.continues_at, view.branched, ended_at, row.id)
         resolved = view.memory.resolve(view.thread, asked, arrival, self.batch.new_execution)
         self._open(view, row, asked, resolved)
         approximate = resolved.inserted_in_bulk or row.at is None or row.id in self.redated
@@ -251,7 +252,7 @@ class _Flow:
         latency_s = None
         if self.times_tell and thread.size == 1 and thread.asked_at is not None:
             latency_s = at - thread.asked_at
-        known.flags |= ANSWERED
+        known.flags = (known.flags | ANSWERED) & ~UNSURE
         known.seen_at = at
         known.best = min(known.best, STATE_DB)
         draft = self.drafts.get(waiting.execution)

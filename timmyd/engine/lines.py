@@ -7,6 +7,7 @@ from timmyd.core.counting.identity import (
     ANSWERED,
     INNER,
     TELEMETRY,
+    UNSURE,
     keys_of,
 )
 from timmyd.core.counting.register import Register
@@ -108,8 +109,8 @@ class LineIngest:
             return True
         known = register.known[index]
         known.shown_by |= 1 << TELEMETRY
-        known.flags |= ANSWERED
-        known.best = TELEMETRY
+        known.flags = (known.flags | ANSWERED) & ~UNSURE
+        known.best, known.seen_at = TELEMETRY, at
         before = batch.execution(known.execution)
         if before is not None:
             batch.amend(keep_known(msgspec.structs.replace(execution, id=known.execution), before))

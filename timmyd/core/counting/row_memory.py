@@ -85,11 +85,10 @@ class RowMemory:
             "\0".join(f"{call.ids[0] if call.ids else ''}\1{call.tool}" for call in calls)
         )
         identity = hash_text(f"{arrival.at!r}\0{shape:x}")
-        thread.hear(hash_text(f"{shape:x}{[call.facts for call in calls]}"), arrival.at)
+        said = hash_text(f"{shape:x}{[call.facts for call in calls]}")
+        thread.hear(said, arrival.at, arrival.row)
         known = self._same_row(identity, shape, arrival.uid)
         bulk = _is_bulk(thread, arrival)
-        if known is not None and known.at == arrival.at and known.chain:
-            thread.chain = known.chain
         if known is None:
             known = self._written_again(thread, arrival)
         if known is not None:

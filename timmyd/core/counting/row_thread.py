@@ -77,6 +77,7 @@ class Thread(msgspec.Struct, array_like=True, gc=False):
             with the conversation as it was before.
         first: What the first row said.
         tip: Where the conversation was before it was written again, until that is reached.
+        heard: Time and id of the last row that was heard.
     """
 
     last_at: float = 0.0
@@ -90,9 +91,17 @@ class Thread(msgspec.Struct, array_like=True, gc=False):
     runs: list[list[int]] = msgspec.field(default_factory=list)
     first: int = 0
     tip: int = 0
+    heard: tuple[float, int] = (0.0, 0)
 
-    def hear(self, said: int, at: float | None) -> None:
-        """A row that said this came at this time: go on with the hashes of the conversation."""
+    def hear(self, said: int, at: float | None, row: int) -> None:
+        """A row that said this came at this time: go on with the hashes of the conversation.
+
+        What was heard before says nothing new; rows may be read again.
+        """
+        if at is not None:
+            if (at, row) <= self.heard:
+                return
+            self.heard = (at, row)
         waited = at is not None and not 0 <= at - self.last_at <= _FLUSH_GAP_S
         if waited and self.tip:  # only a part was written again: the conversation goes on as it was
             self.chain, self.tip = self.tip, 0
@@ -168,6 +177,7 @@ class Arrival(NamedTuple):
         continues_at: When its session began, if that continues another one.
         branched: It continues the other one by a branch: all of it was copied, row by row.
         ended_at: When the last result of the row came, if that is known.
+        row: Its id, by which it is known that it is read again.
     """
 
     at: float
@@ -176,6 +186,7 @@ class Arrival(NamedTuple):
     continues_at: float | None
     branched: bool
     ended_at: float | None
+    row: int = 0
 
 
 class Resolved(NamedTuple):
