@@ -10,6 +10,7 @@ from typing import Any
 from timmyd.core.publishing import content_digest_without_times, encode
 from timmyd.engine import IntelligenceEngine
 from timmyd.errors import PublishError
+from timmyd.house.circuit import CLOSED
 from timmyd.service.publish import REAL_DISK, PolicyDisk, publish
 
 _PACE_S = 5.0
@@ -77,6 +78,7 @@ def _decisions(document: Mapping[str, Any]) -> object:
     breakers = [
         [item.get(key) for key in ("house", "tool", "model", "state")]
         for item in document.get("breakers", ())
+        if item.get("state") != CLOSED  # those are on their way: figures
     ]
     return [
         breakers,
