@@ -31,8 +31,11 @@ from timmyd.sources import session as plain
 from timmyd.store.batch import Batch
 from timmyd.store.database import PatternDatabase, execution_from, owned
 
-EVIDENCE_SLICE = 5_000
-"""Executions, by id, that one tick looks at."""
+EVIDENCE_SLICE = 1_000
+"""Executions, by id, that one tick looks at: half a second where each is of another tool."""
+
+SAVE_AFTER = 5_000
+"""Executions, by id, after which the whole state is written again."""
 
 REBUILD_SLICE = 2_000
 """Executions, by id, that one tick learns again where a part is rebuilt."""
@@ -230,7 +233,7 @@ class IntelligenceEngine(Answers):
         self.behind = is_behind or bool(self.learner.rebuild.parts)
         # what was answered before this tick covered it has served as evidence with its answer
         used = [*late, *self.database.answered_between(step.after, step.upto)]
-        is_much = len(self._log) >= LOG_MOST or self._unsaved >= EVIDENCE_SLICE
+        is_much = len(self._log) >= LOG_MOST or self._unsaved >= SAVE_AFTER
         whole = bool(orders) or is_much or not self._is_settled
         numbers = self.database.decide(
             events, self._states(whole=whole), at=now, used=used, orders=orders
