@@ -1,6 +1,7 @@
 """The nouns of timmyd, with the units in their names. `at` is Unix seconds UTC everywhere."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
 from datetime import UTC, datetime
 from typing import Any, Literal, NamedTuple
 
@@ -170,13 +171,16 @@ def iso(at: float | None) -> str | None:
     return text.replace("+00:00", "Z")
 
 
-class _Plain(msgspec.Struct, kw_only=True):
+class _Plain:
+    """The original's nouns are dataclasses, made by position or by name."""
+
     def to_dict(self) -> dict[str, Any]:
         """The fields as a plain dict, in the order of their definition."""
-        return msgspec.structs.asdict(self)
+        return {one.name: getattr(self, one.name) for one in fields(self)}  # type: ignore[arg-type]
 
 
-class ExecutionPattern(_Plain, kw_only=True):
+@dataclass
+class ExecutionPattern(_Plain):
     """What is known of one exact call: a tool with these arguments, in a house, with a model."""
 
     tool: str
@@ -190,7 +194,8 @@ class ExecutionPattern(_Plain, kw_only=True):
     last_executed: str | None
 
 
-class ModelPerformance(_Plain, kw_only=True):
+@dataclass
+class ModelPerformance(_Plain):
     """How a model does at a type of task, over all houses."""
 
     model: str
@@ -204,7 +209,8 @@ class ModelPerformance(_Plain, kw_only=True):
     last_used: str | None
 
 
-class AdaptationEvent(_Plain, kw_only=True):
+@dataclass
+class AdaptationEvent(_Plain):
     """A change of a policy, with all that is needed to explain it and to take it back."""
 
     timestamp: str
@@ -216,4 +222,4 @@ class AdaptationEvent(_Plain, kw_only=True):
     expected_improvement: float | None = None
     id: int = 0
     kind: str = "adapted"
-    evidence: Mapping[str, Any] = msgspec.field(default_factory=dict)
+    evidence: Mapping[str, Any] = field(default_factory=dict)

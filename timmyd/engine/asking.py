@@ -12,6 +12,7 @@ from timmyd.core.tasks import TASK_TYPES
 from timmyd.engine.events import told_of
 from timmyd.engine.ingest import Ingest
 from timmyd.engine.learning import Learner
+from timmyd.engine.original import ORIGINAL_HOUSES, OriginalVerbs
 from timmyd.house.breaker import BreakerKey
 from timmyd.house.figures import NO_DATA, in_words
 from timmyd.house.keys import FALLBACK_HOUSE
@@ -24,7 +25,7 @@ _REPORT_DAYS = 7.0
 _REPORT_EVENTS = 20
 
 
-class Answers:
+class Answers(OriginalVerbs):
     """What can be asked of the engine; mixed into `IntelligenceEngine`, which owns the parts."""
 
     database: PatternDatabase
@@ -51,6 +52,7 @@ class Answers:
             model: Whose own record at such work is told beside it.
             at: Unix seconds of the last six hours: what was published then; None for now.
         """
+        self.catch_up()
         shape = None if params is None else shape_of(tool, params)
         found = self.learner.predictions.nearest(
             house, tool, shape, params, now=self.clock(), at=at
@@ -248,7 +250,7 @@ class Answers:
     def get_intelligence_report(self) -> dict[str, Any]:
         """The original's report: performance, policies, adaptations, velocity, accuracy."""
         now = self.clock()
-        houses = self.database.houses()
+        houses = dict.fromkeys([*ORIGINAL_HOUSES, *self.database.houses()])
         return {
             "timestamp": iso(now),
             "house_performance": {

@@ -129,17 +129,13 @@ class IntelligenceEngine(Answers):
         """
         now = self.clock()
         house = session_data.get("house")
+        if not session_data:
+            return 0
         shown = plain.from_dict(dict(session_data))
         if shown is None:
             raise SessionError("no_messages", "$", "expected a key messages, found none")
-        origin = Origin(
-            _GIVEN_HOME,
-            str(house) if house else FALLBACK_HOUSE,
-            "session",
-            shown.session_id,
-            now,
-            now,
-        )
+        named = str(house) if house else FALLBACK_HOUSE
+        origin = Origin(_GIVEN_HOME, named, "session", shown.session_id, now, now)
         with self.database.batch() as batch:
             taken = self._ingest.take_session(batch, origin, shown, None)
             batch.count("duplicates", taken.duplicates)
@@ -155,7 +151,6 @@ class IntelligenceEngine(Answers):
 
         Raises:
             ValueError: One of them has a value that cannot be right.
-            KeyError: One of them lacks its tool.
         """
         now = self.clock()
         with self.database.batch() as batch:

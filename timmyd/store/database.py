@@ -465,7 +465,7 @@ def execution_from(data: Mapping[str, Any], execution_id: int, *, now: float) ->
     Raises:
         ValueError: A field that decides has a value that cannot be right.
     """
-    tool = str(data["tool"])
+    tool = str(data.get("tool") or "unknown")
     params = data.get("params")
     shape = data.get("shape")
     if shape is None:
