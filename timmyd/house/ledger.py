@@ -18,6 +18,9 @@ _FORMS: Final = {"hour": "%Y-%m-%dT%H%z", "day": "%Y-%m-%d", "month": "%Y-%m"}
 _MOST_TURNS: Final = 512
 _MOST_RESERVED: Final = 1_024
 _OLDEST_S: Final = 3_600.0
+_APART: Final = {"hour": timedelta(hours=1), "day": timedelta(days=1), "month": timedelta(days=1)}
+"""How far the clocks or the zones of two processes may be apart without emptying each other's windows."""
+
 _LARGEST: Final = 1e15
 
 
@@ -117,10 +120,18 @@ class Ledger:
         ).encode()
 
     def roll(self, moment: datetime) -> None:
-        """Begin the windows of this moment; what was spent in earlier ones no longer counts."""
+        """Begin the windows of this moment; what was spent in earlier ones no longer counts.
+
+        A window that another process has begun a little ahead of us stays: whose clock or zone is behind
+        spends from it too, else each would begin anew what the other has counted.
+        """
         for window, form in _FORMS.items():
             key = moment.strftime(form)
-            if self.windows.get(window, ("", Spent()))[0] != key:
+            known = self.windows.get(window, ("", Spent()))[0]
+            ahead = _begins(known) > _begins(key) and _begins(known) <= _begins(
+                (moment + _APART[window]).strftime(form)
+            )
+            if not ahead and _begins(known) != _begins(key):
                 self.windows[window] = (key, Spent())
                 if window == "day":
                     self.biggest, self.unpriced = Spent(), 0
@@ -128,7 +139,7 @@ class Ledger:
     def drop_dead(self, now: float, lives: Callable[[int, str], bool]) -> None:
         """Let go of reservations whose process is gone, or that no call could have needed so long."""
         for name, one in list(self.reserved.items()):
-            if not 0.0 <= now - one.at < _OLDEST_S or not lives(one.pid, one.born):
+            if not abs(now - one.at) < _OLDEST_S or not lives(one.pid, one.born):
                 del self.reserved[name]
 
     def standing(self, caps: Mapping[str, float], turn: str) -> list[Reached]:
@@ -184,6 +195,14 @@ class Ledger:
             spent = self.windows.get(window, ("", Spent()))[1]
             under_way = list(self.reserved.values())
         return spent[at] + sum((one.tokens, one.money)[at] for one in under_way)
+
+
+def _begins(key: str) -> tuple[float, str]:
+    """Puts the keys of one kind of window in order: hours by their instant, whatever their zone."""
+    try:
+        return datetime.strptime(key, _FORMS["hour"]).timestamp(), ""  # noqa: DTZ007 - holds %z
+    except ValueError:
+        return 0.0, key
 
 
 def window_ends(cap: str, moment: datetime) -> datetime | None:

@@ -19,7 +19,11 @@ REFUSALS_TO_END: Final = 2
 _MOST_SESSIONS: Final = 256
 _MOST_CALLS: Final = 512
 _MOST_ANSWER: Final = 16_384
+_MOST_FOLDED: Final = 65_536
+_DEEPEST: Final = 64
 _VARIES: Final = re.compile(r"[\s\d]+")
+_IDS: Final = re.compile(r"\b(?:[0-9a-fA-F]{4,}(?:-[0-9a-fA-F]{4,})+|[^\W\d]*\d\w*)")
+"""Words that hold a digit, and UUIDs: a moment, the id of a request, an address in memory."""
 _FAILED: Final = frozenset({"error", "timeout"})
 _MENDS: Final = "build"
 
@@ -254,26 +258,37 @@ def repeat_key(tool: str, args: object, exact: str) -> RepeatKey:
     return RepeatKey(tool, f"{tool} {exact}", f"{tool} ~{signature(_folded(args))}")
 
 
-def _folded(value: object) -> object:
-    """Arguments with white space and runs of digits made one, at every depth that arguments have."""
+def _folded(value: object, depth: int = 0) -> object:
+    """Arguments with white space and runs of digits made one, as deep as arguments may sanely be."""
     if isinstance(value, str):
+        if len(value) > 2 * _MOST_FOLDED:  # what a file holds: its middle as it is, which is fast
+            middle = _hash(value[_MOST_FOLDED:-_MOST_FOLDED])
+            return [_folded(value[:_MOST_FOLDED]), middle, _folded(value[-_MOST_FOLDED:])]
         return _VARIES.sub("#", value.strip())
     if isinstance(value, bool) or value is None:
         return value
     if isinstance(value, (int, float)):
         return "#"
-    if isinstance(value, dict):
-        return {str(name): _folded(item) for name, item in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_folded(item) for item in value]
+    if depth < _DEEPEST and isinstance(value, dict):
+        return {str(name): _folded(item, depth + 1) for name, item in value.items()}
+    if depth < _DEEPEST and isinstance(value, (list, tuple)):
+        return [_folded(item, depth + 1) for item in value]
     return type(value).__name__
 
 
 def _hashes(answer: object) -> tuple[str, str]:
-    text = answer if isinstance(answer, str) else repr(answer)
+    text = answer if isinstance(answer, str) else _said(answer)
     if len(text) > 2 * _MOST_ANSWER:
         text = f"{len(text)} {text[:_MOST_ANSWER]} {text[-_MOST_ANSWER:]}"
-    return _hash(text), _hash(_VARIES.sub("#", text))
+    return _hash(text), _hash(_VARIES.sub("#", _IDS.sub("#", text)))
+
+
+def _said(answer: object) -> str:
+    """What an answer that is no text says: whatever a tool may return, its name at least."""
+    try:
+        return repr(answer)
+    except Exception:  # noqa: BLE001 - code of the tool's, or deeper than Python goes
+        return type(answer).__name__
 
 
 def _hash(text: str) -> str:

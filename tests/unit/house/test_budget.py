@@ -188,6 +188,48 @@ def test_a_clock_set_back_or_ahead_keeps_no_reservation_for_ever() -> None:
     assert not ledger.reserved
 
 
+def test_a_clock_a_little_behind_lets_go_of_no_reservation_of_another_process() -> None:
+    ledger = Ledger()
+    ledger.reserve("a", pid=1, born="x", at=AT, turn="")
+    ledger.drop_dead(AT - 2.0, lambda _pid, _born: True)
+    assert ledger.reserved
+
+
+@pytest.mark.parametrize("window", ["hour", "day", "month"])
+@pytest.mark.parametrize("apart_s", [-3.0, 3.0])
+def test_two_clocks_around_the_end_of_a_window_empty_it_once(
+    tmp_path: Path, window: str, apart_s: float
+) -> None:
+    now = [datetime(2027, 3, 31, 23, 59, 50, tzinfo=UTC).timestamp()]
+    caps = {f"tokens_per_{window}": 5_000}
+    first = budget(tmp_path, now, caps=caps)
+    second = Budget(tmp_path, clock=lambda: now[0] + apart_s)
+    spent = 0
+    for _ in range(20):
+        spent += spend(first, 1_000) + spend(second, 1_000)
+        now[0] += 1.0
+    assert spent == 10
+
+
+def test_two_processes_in_two_zones_spend_from_one_account(tmp_path: Path) -> None:
+    zones = ("Europe/Berlin", "Asia/Tokyo", "Asia/Kolkata")
+    caps = {"tokens_per_hour": 50_000, "tokens_per_day": 5_000, "tokens_per_month": 50_000}
+    spent = 0
+    for turn in range(12):
+        one = budget(tmp_path, [datetime(2027, 3, 31, 16, 30, turn, tzinfo=UTC).timestamp()])
+        one.publish({"zone": zones[turn % 3], "caps": caps})
+        spent += spend(one, 1_000)
+    assert spent == 6  # one before the day began in the first of the zones
+
+
+def test_a_clock_that_was_far_ahead_leaves_no_window_that_never_ends(tmp_path: Path) -> None:
+    now = [AT + 400 * DAY]
+    one = budget(tmp_path, now, caps={"tokens_per_hour": 1_000, "tokens_per_month": 1_000})
+    assert [spend(one, 1_000), spend(one, 1_000)] == [True, False]
+    now[0] = AT
+    assert [spend(one, 1_000), spend(one, 1_000)] == [True, False]
+
+
 def test_the_hour_that_comes_twice_in_october_is_two_windows() -> None:
     from zoneinfo import ZoneInfo
 

@@ -1,6 +1,8 @@
 """Repeats of what has failed: counted per turn, forgotten when something moves, heard again in later turns."""
 
-from collections.abc import Iterable
+import hashlib
+import uuid
+from collections.abc import Callable, Iterable
 
 import pytest
 from hypothesis import given, strategies as st
@@ -177,3 +179,57 @@ def test_the_bound_falls_with_failures_and_holds_the_rate(
 
 def test_without_anything_learned_three_failures_are_enough_and_two_are_not() -> None:
     assert upper_bound({}, "terminal", "git push", 2) > 0.1 > upper_bound({}, "terminal", "-", 3)
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        lambda n: f"503 at 2027-03-14T15:{n:02d}:07.{n}Z",
+        lambda n: (
+            f"request {uuid.UUID(int=n * 0x9E3779B97F4A7C15F39CC0605CEDC835 % 2**128)} failed"
+        ),
+        lambda n: f"no such object req_{hashlib.sha256(bytes([n])).hexdigest()[:24]}",
+        lambda n: f"<Refused object at 0x{hashlib.md5(bytes([n])).hexdigest()[:12]}>",
+    ],
+)
+def test_an_error_that_names_a_moment_or_an_id_is_the_same_error(
+    answer: Callable[[int], str],
+) -> None:
+    agent = Agent()
+    for n in range(40):
+        if not agent.spirals.stuck("s", "t"):
+            agent.call(key(command="curl"), "t", answer(n))
+    assert agent.ran == 8
+
+
+class _Silent:
+    def __repr__(self) -> str:
+        raise ValueError
+
+
+def _nested(depth: int) -> object:
+    value: object = 1
+    for _ in range(depth):
+        value = {"a": [value]}
+    return value
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [None, b"\xff", "\udc80", _Silent(), [_Silent()], _nested(100), _nested(20_000), {1: {2}}],
+)
+def test_a_call_of_whatever_arguments_and_answers_is_counted(odd: object) -> None:
+    call = repeat_key("t", {"x": odd}, "0" * 16)
+    spirals = Spirals()
+    for count in range(3):
+        assert spirals.repeats("s", "t", call).identical == count
+        spirals.ran("s", "t", call, outcome="error", answer=odd, task="other")
+
+
+def test_long_texts_are_alike_but_for_digits_at_their_ends() -> None:
+    body = "line of a file\n" * 20_000
+    first, second, third = (
+        key(content=text) for text in (f"1 {body} 1", f"2 {body} 2", f"1 {body}x{body} 1")
+    )
+    assert first.exact != second.exact
+    assert first.folded == second.folded != third.folded
