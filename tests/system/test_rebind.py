@@ -17,7 +17,10 @@ pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="only root can give di
 
 @pytest.fixture(scope="module")
 def helper() -> dict[str, Any]:
-    return runpy.run_path(str(HELPER))
+    found = runpy.run_path(str(HELPER))
+    # homes of these tests lie in /tmp, where on a server nothing is shown
+    found["open_home"].__globals__["NOT_IN"] = ("/var/tmp", "/var/lib/timmyd")
+    return found
 
 
 def account(uid: int) -> pwd.struct_passwd:
@@ -117,3 +120,9 @@ def test_an_enrolment_that_did_not_change_is_not_parsed_again(
     again = helper["Enrolments"]({file.name: first}).paths(file.name)
 
     assert again == first == (file.stat().st_mtime_ns, ["/somewhere"])
+
+
+def test_nothing_is_shown_where_the_service_itself_can_write(helper: dict[str, Any]) -> None:
+    for home in ("/var/tmp/alice", "/var/lib/timmyd/x", "/var/tmp"):
+        with pytest.raises(helper["Refused"], match="where the service can write"):
+            helper["open_home"](home, account(ALICE))
