@@ -5,7 +5,7 @@ import importlib
 import importlib.util
 import sys
 
-from tests.worlds import fall_tables, fleet_world, learning_tables, predict_tables
+from tests.worlds import fall_tables, fleet_world, learning_tables, notice_tables, predict_tables
 from tests.worlds.learning_tables import Row
 
 
@@ -25,6 +25,7 @@ def main() -> int:
     table = [("table", "world", "figure", "ours", "bar", "verdict")]
     table += predict_tables.rows(quick=quick)
     table += fall_tables.rows(quick=quick)
+    table += notice_tables.rows(quick=quick)
     table += learning_tables.rows(quick=quick)
     table += knob_rows(quick=quick)
     table += fleet_world.rows(quick=quick)
