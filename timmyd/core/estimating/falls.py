@@ -38,7 +38,7 @@ _LEAST, _MOST, _SURE = 0.03, 0.985, 0.002
 _ALIKE, _ALIKE_WORTH = 0.2, 100.0
 _ALIKE_LEAST, _ALIKE_MOST = 0.02, 0.7
 _SESSION_IDLE_S: Final = 6 * 3600.0
-_SESSIONS_MOST: Final = 64
+_SESSIONS_MOST: Final = 32
 
 
 class Level(msgspec.Struct):
@@ -231,10 +231,12 @@ class FallDetector(msgspec.Struct):
     def _session(self, name: str, at: float, levels: int) -> SessionSoFar:
         one = self.open.get(name)
         if one is None or len(one.rests) != levels:
-            for old in [k for k, s in self.open.items() if at - s.last_at > _SESSION_IDLE_S]:
-                self._close(old)
-            while len(self.open) >= _SESSIONS_MOST:
-                self._close(min(self.open, key=lambda k: self.open[k].last_at))
+            while self.open:  # those that began first; looking at all of them would take its time
+                first = next(iter(self.open))
+                idle = at - self.open[first].last_at > _SESSION_IDLE_S
+                if not idle and len(self.open) < _SESSIONS_MOST:
+                    break
+                self._close(first)
             one = self.open[name] = SessionSoFar(0.0, 0.0, at, [0.0] * levels)
         return one
 
