@@ -10,6 +10,7 @@ from timmyd.cli.output import FAILED, WRONG_USAGE, complain, print_json, say
 from timmyd.cli.policy import show
 from timmyd.cli.where import Context, context, look_into, not_the_operator
 from timmyd.clock import now
+from timmyd.core.judging.houses import house_specs
 from timmyd.engine import IntelligenceEngine
 from timmyd.service.lock import holder
 from timmyd.service.logs import printable
@@ -82,7 +83,7 @@ def pin(
 ) -> None:
     """Hold a policy at a value, whatever the evidence says."""
     found = context(config, state)
-    spec = found.settings.policies.get(key)
+    spec = (house_specs(key.partition(".")[0]) | dict(found.settings.policies)).get(key)
     if spec is None:
         raise typer.BadParameter(f"no policy is called so; there are {_keys(found)}")
     if not spec.least <= value <= spec.most:

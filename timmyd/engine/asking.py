@@ -7,6 +7,7 @@ from typing import Any
 from timmyd.clock import Clock
 from timmyd.config import Settings
 from timmyd.core.estimating.velocity import SessionTally, learning_velocity
+from timmyd.core.judging.houses import moved
 from timmyd.core.model import ModelPerformance, iso
 from timmyd.core.tasks import TASK_TYPES
 from timmyd.engine.events import told_of
@@ -273,7 +274,7 @@ class Answers(OriginalVerbs):
     def policies(self) -> dict[str, dict[str, float]]:
         """The values in force, by house and key."""
         found: dict[str, dict[str, float]] = {}
-        for key, value in self.learner.judgement.values().items():
+        for key, value in moved(self.learner.judgement.values()).items():
             house, _, name = key.partition(".")
             found.setdefault(house, {})[name] = value
         return found

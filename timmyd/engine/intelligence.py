@@ -8,6 +8,7 @@ import msgspec
 from timmyd.clock import Clock, now as wall_clock
 from timmyd.config import Settings
 from timmyd.core.counting.identity import ANSWERED, TELEMETRY, hash_text
+from timmyd.core.judging.houses import moved
 from timmyd.core.judging.judgement import StateError
 from timmyd.core.model import AdaptationEvent, iso
 from timmyd.core.ownership import published_names
@@ -326,7 +327,7 @@ class IntelligenceEngine(Answers):
         """The document of CONTRACT §3 as of now, for houses whose clocks are `ahead_s` ahead of that."""
         now = self.clock() if now is None else now
         learner, settings = self.learner, self.settings
-        values = learner.judgement.values()
+        values = moved(learner.judgement.values())
         observing = settings.breaker.mode == "observe"
         houses = self.database.owners.all().values()
         owners = {house.name: house.owner for house in houses}

@@ -15,6 +15,7 @@ from timmyd.core.estimating.notices import Notices
 from timmyd.core.judging.fallbacks import KEY as FALLBACK_KEY
 from timmyd.core.judging.rules.base import Observation
 from timmyd.core.model import AdaptationEvent, Execution
+from timmyd.core.ownership import UNKNOWN
 from timmyd.engine.bound import Bound, bound
 from timmyd.engine.choices import Choices
 from timmyd.engine.events import breaker_events, event_of, states_of
@@ -26,6 +27,7 @@ from timmyd.engine.loading import (
     load_breakers,
     load_fallbacks,
     load_judgement,
+    meet,
     rebuild_of,
 )
 from timmyd.engine.predictions import FRESH_S, REJECTED, Predictions
@@ -33,6 +35,7 @@ from timmyd.engine.retrying import Retrying
 from timmyd.engine.spending import Raises
 from timmyd.engine.watching import notice_events, watch
 from timmyd.house.circuit import CLOSED, OPEN
+from timmyd.house.keys import FALLBACK_HOUSE
 from timmyd.house.obey import HELD_BACK
 from timmyd.house.outcome import RATED
 from timmyd.store.queries import TurnRow
@@ -60,7 +63,11 @@ class Learner:
         """
         self.settings = settings
         self.settled = settled(saved)
-        self.judgement = load_judgement(settings, saved)
+        self._judged: dict[str, str] = msgspec.json.decode(
+            saved.get("judged", b"{}"), type=dict[str, str]
+        )
+        self._judged.setdefault(FALLBACK_HOUSE, UNKNOWN)
+        self.judgement = load_judgement(settings, saved, self._judged)
         self.breakers = load_breakers(settings, saved)
         self.rebuild = rebuild_of(saved)
         older = {part for part, _, _ in self.settled}
@@ -127,6 +134,7 @@ class Learner:
         """All that a restart needs."""
         return dump_formats() | {
             "judgement": self.judgement.dump(),
+            "judged": msgspec.json.encode(self._judged),
             "breakers": json.dumps(self.breakers.to_dict()).encode(),
             "estimates": self.predictions.dump(),
             "notices": self.notices.dump(),
@@ -143,6 +151,9 @@ class Learner:
         """Take executions and ends of turns in, in event order."""
         self._bound = None
         ordered = sorted(executions, key=lambda execution: (execution.at, execution.id))
+        if meet(self._judged, ordered):
+            saved = dump_formats() | {"judgement": self.judgement.dump()}
+            self.judgement = load_judgement(self.settings, saved, self._judged)
         rebuild = self.rebuild
         self.predictions.learn(
             [e for e in ordered if not rebuild.has("estimates", e.id)],

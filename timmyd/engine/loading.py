@@ -1,7 +1,7 @@
 """The parts of the learned state out of what was kept of them, also by earlier versions."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from functools import partial
 from typing import Final
@@ -10,9 +10,14 @@ import msgspec
 
 from timmyd.config import Settings
 from timmyd.core.judging.fallbacks import Fallbacks
+from timmyd.core.judging.houses import house_specs
 from timmyd.core.judging.judgement import Judgement, StateError
+from timmyd.core.model import Execution
 from timmyd.engine.formats import settled
 from timmyd.house.breaker import BreakerRule, Breakers
+
+HOUSES_MOST: Final = 16
+"""Houses of one owner whose policies are judged; those that came first."""
 
 REBUILD_MOST: Final = 100_000
 """Executions, the newest ones, that a part is rebuilt from; what is older has faded in it anyway."""
@@ -49,18 +54,21 @@ def begin_anew(found: Rebuild, parts: list[str], saved: Mapping[str, bytes]) -> 
     return Rebuild(sorted({*found.parts, *parts}), max(0, mark - REBUILD_MOST))
 
 
-def load_judgement(settings: Settings, saved: Mapping[str, bytes]) -> Judgement:
-    """The judgement under the present settings.
+def load_judgement(
+    settings: Settings, saved: Mapping[str, bytes], houses: Iterable[str]
+) -> Judgement:
+    """The judgement under the present settings, with the keys of these houses.
 
     Raises:
         StateError: It cannot be read.
     """
     data, evidence = saved.get("judgement"), settings.evidence
+    specs = {key: spec for house in houses for key, spec in house_specs(house).items()}
     older = any(part == "judgement" for part, _, _ in settled(saved))
     begin = Judgement if data is None else partial(Judgement.load, data, older=older)
     return begin(
         settings.rules,
-        settings.policies,
+        {**specs, **settings.policies},
         limit_runs=float(evidence.limit_runs),
         cluster_idle_s=evidence.cluster_idle_s,
         cluster_size=evidence.cluster_size,
@@ -104,3 +112,15 @@ def load_fallbacks(saved: Mapping[str, bytes]) -> Fallbacks:
     with suppress(KeyError, msgspec.MsgspecError):
         return msgspec.msgpack.decode(saved["fallbacks"], type=Fallbacks)
     return Fallbacks()
+
+
+def meet(judged: dict[str, str], executions: Iterable[Execution]) -> bool:
+    """Take in whose the houses of these calls are, as many of an owner; True if one is new."""
+    found = False
+    for execution in executions:
+        if execution.house not in judged:
+            mine = sum(owner == execution.owner for owner in judged.values())
+            if mine < HOUSES_MOST:
+                judged[execution.house] = execution.owner
+                found = True
+    return found

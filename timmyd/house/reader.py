@@ -11,6 +11,7 @@ from typing import Any
 
 from .breaker import ALLOWED, CLOSED, BreakerRule, Breakers, Verdict
 from .figures import NO_DATA, in_words, nearest
+from .keys import HOUSE_KEYS, is_house
 from .names import as_seen_by
 from .policy import FALLBACK_HOUSE, Policy, PolicyError, defaults, parse
 from .probes import ProbeClaims
@@ -136,7 +137,10 @@ class Policies:
         policy = self.document
         name = f"{house}.{key}"
         found = None if policy is None else policy.values.get(name)
-        return self._defaults.get(name) if found is None else found
+        if found is None:
+            found = self._defaults.get(name)
+        known = None if key == "evidence_threshold" else HOUSE_KEYS.get(key)
+        return known.default if found is None and known is not None and is_house(house) else found
 
     def predict_success(
         self, tool: str, house: str, params: Any = None

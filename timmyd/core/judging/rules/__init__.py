@@ -78,11 +78,13 @@ def problems(rule: RuleSpec, keys: Iterable[str]) -> list[tuple[str, str]]:
 def expand(rules: Iterable[RuleSpec], specs: Mapping[str, PolicySpec]) -> tuple[RuleSpec, ...]:
     """The rules with every `*` replaced by the houses that have the key; keys that do not exist drop out.
 
-    A rule that names a key exactly displaces a `*` rule for that key.
+    A rule that names a key exactly displaces a `*` rule for that key; of two `*` rules on one signal
+    the first serves a key whose default leaves room in its direction.
     """
     rules = tuple(rules)
     named = {rule.policy for rule in rules if rule.owner != WILDCARD}
     out: list[RuleSpec] = []
+    served: set[tuple[str, str, str | None]] = set()
     for rule in rules:
         if rule.owner != WILDCARD:
             if rule.policy in specs:
@@ -91,6 +93,9 @@ def expand(rules: Iterable[RuleSpec], specs: Mapping[str, PolicySpec]) -> tuple[
         tail = rule.policy.partition(".")[2]
         for key in sorted(specs):
             owner, _, name = key.partition(".")
-            if name == tail and key not in named:
+            asked, spec = (key, rule.signal, rule.task), specs[key]
+            end = spec.least if rule.direction == "lower" else spec.most
+            if name == tail and key not in named and asked not in served and spec.default != end:
+                served.add(asked)
                 out.append(msgspec.structs.replace(rule, name=f"{rule.name}:{owner}", policy=key))
     return tuple(out)
