@@ -114,8 +114,11 @@ def test_a_daemon_that_eats_memory_is_ended_by_the_limit_and_comes_back(server: 
         server.run(f"touch {STATE}/eat").check()
 
         server.until(f"journalctl -u {UNIT} -o cat | grep -q {told}", timeout_s=TROUBLE_S)
-        server.until(f"systemctl is-active {UNIT}")
-        assert server.main_pid() != before
+        server.until(
+            f"p=$(systemctl show -P MainPID {UNIT}); [ $p != 0 ] && [ $p != {before} ] && "
+            f"systemctl is-active {UNIT}",
+            timeout_s=TROUBLE_S,
+        )
 
 
 def test_wrong_settings_end_the_start_with_78_and_without_a_restart(server: Server) -> None:
