@@ -10,6 +10,9 @@ from timmyd.report.rhythm import Block, failing_hours
 from timmyd.store.trends import HourCount
 
 _MOST_TOOLS: Final = 60
+_MOST_HOUSES: Final = 20
+"""Looked at hour by hour, of each tool: those with the most failures."""
+
 _DEAD: Final = 0.1
 _APART: Final = 0.25
 
@@ -77,13 +80,14 @@ def _fell(
 def failing_at_hours(given: AttentionInput) -> Iterable[Attention]:
     """Tools that fail at some hours of the day: everywhere, or in one house."""
     by_tool = grouped_by(given.rows, lambda row: row.tool)
-    ranked = sorted(by_tool.items(), key=lambda item: -_failures(item[1]))[:_MOST_TOOLS]
+    ranked = sorted(by_tool.items(), key=_by_failures)[:_MOST_TOOLS]
     for tool, rows in ranked:
         block = failing_hours(rows, given.offset_s, now=given.at)
         if block is not None:
             yield _fails_at(block, None, tool)
             continue
-        for house, mine in grouped_by(rows, lambda row: row.house).items():
+        worst = sorted(grouped_by(rows, lambda row: row.house).items(), key=_by_failures)
+        for house, mine in worst[:_MOST_HOUSES]:
             block = failing_hours(mine, given.offset_s, now=given.at)
             if block is not None:
                 yield _fails_at(block, house, tool)
@@ -104,5 +108,5 @@ def _fails_at(block: Block, house: str | None, tool: str) -> Attention:
     )
 
 
-def _failures(rows: Iterable[HourCount]) -> int:
-    return sum(row.rated - row.ok for row in rows)
+def _by_failures(item: tuple[str, Sequence[HourCount]]) -> int:
+    return sum(row.ok - row.rated for row in item[1])

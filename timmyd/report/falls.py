@@ -23,6 +23,7 @@ _LEAST_DROP: Final = 0.1
 _ONE_CAUSE: Final = 0.6
 
 Label = Callable[[HourCount], str]
+_Cells = dict[str, dict[int, list[int]]]
 
 
 class Fall(msgspec.Struct, frozen=True, kw_only=True):
@@ -63,48 +64,59 @@ def fallen(rows: Sequence[HourCount], stratum: Label, *, now_hour: int) -> Fall 
         stratum: What to compare only with itself: the tool where a house is asked about, and the reverse.
         now_hour: Hours since 1970.
     """
+    if sum(row.rated for row in rows) < _LEAST_BEFORE + _LEAST_NOW:
+        return None
+    cells = _by_age(rows, stratum, now_hour)
     best: tuple[float, Fall] | None = None
     for days in WINDOWS_DAYS:
-        found = _compared(rows, stratum, now_hour - days * DAY_HOURS, days)
+        found = _compared(cells, now_hour - days * DAY_HOURS, days)
         if found is not None and (best is None or found[0] > best[0]):
             best = found
     return None if best is None else best[1]
 
 
-def _compared(
-    rows: Iterable[HourCount], stratum: Label, since: int, days: int
-) -> tuple[float, Fall] | None:
-    before: dict[str, dict[int, list[int]]] = {}
-    lately: dict[str, list[int]] = {}
+def _by_age(rows: Iterable[HourCount], stratum: Label, now_hour: int) -> _Cells:
+    """Successes and rated calls by stratum and by whole days ago (1: the last 24 hours).
+
+    What lies in the future, by a clock that was wrong, is no news.
+    """
+    found: _Cells = {}
     for row in rows:
-        if not row.rated:
-            continue
-        label = stratum(row)
-        if row.hour >= since:
-            cell = lately.setdefault(label, [0, 0])
-        else:
-            cell = before.setdefault(label, {}).setdefault(row.hour // DAY_HOURS, [0, 0])
-        cell[0] += row.ok
-        cell[1] += row.rated
+        if row.rated and row.hour <= now_hour:
+            ages = found.setdefault(stratum(row), {})
+            cell = ages.setdefault(max(1, -((row.hour - now_hour) // DAY_HOURS)), [0, 0])
+            cell[0] += row.ok
+            cell[1] += row.rated
+    return found
+
+
+def _compared(cells_of: _Cells, since: int, days: int) -> tuple[float, Fall] | None:
     missing = variance = expected = chi = 0.0
     calls = good = past = cells = 0
     seen: set[int] = set()
     lost: dict[str, float] = {}
-    for label, (ok, n) in lately.items():
-        by_day = before.get(label, {})
-        then = sum(cell[1] for cell in by_day.values())
-        if then < _LEAST_NOW:
+    for label, ages in cells_of.items():
+        ok = n = well = then = 0
+        for age, (one, m) in ages.items():
+            if age <= days:
+                ok, n = ok + one, n + m
+            else:
+                well, then = well + one, then + m
+        if not n or then < _LEAST_NOW:
             continue
-        p = (sum(cell[0] for cell in by_day.values()) + 0.5) / (then + 1.0)
+        p = (well + 0.5) / (then + 1.0)
+        if len(cells_of) == 1 and n * (p - _LEAST_DROP) < ok:
+            return None  # the common case, before anything is counted day by day
         lost[label] = n * p - ok
         missing += lost[label]
         expected += n * p
         variance += n * p * (1.0 - p) * (1.0 + n / then)
         calls, good, past = calls + n, good + ok, past + then
-        for day, (one, m) in by_day.items():
-            chi += (one - m * p) ** 2 / (m * p * (1.0 - p))
-            cells += 1
-            seen.add(day)
+        for age, (one, m) in ages.items():
+            if age > days:
+                chi += (one - m * p) ** 2 / (m * p * (1.0 - p))
+                cells += 1
+                seen.add(age)
     if calls < _LEAST_NOW or past < _LEAST_BEFORE or len(seen) < _LEAST_DAYS:
         return None
     score = missing / math.sqrt(variance * max(1.0, chi / max(1, cells - len(lost))))

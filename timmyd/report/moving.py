@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -63,6 +64,7 @@ def offset_of(zone: str) -> Callable[[float], float]:
     """Seconds that local time is ahead of UTC, at a time, in the zone of the settings."""
     known = None if zone == "system" else ZoneInfo(zone)
 
+    @lru_cache(maxsize=4_096)  # asked for every row, of which many are of one hour
     def offset_s(at: float) -> float:
         moment = datetime.fromtimestamp(at, UTC).astimezone(known)
         offset = moment.utcoffset()

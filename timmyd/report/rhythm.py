@@ -16,6 +16,7 @@ _MONDAY_FIRST: Final = 3
 """1 January 1970 was a Thursday."""
 
 _LONGEST_BLOCK: Final = 10
+_MOST_SUSPECTS: Final = 8
 _LEAST_CALLS: Final = 12
 _LEAST_DAYS: Final = 4
 _LEAST_DROP: Final = 0.15
@@ -103,18 +104,19 @@ def failing_hours(
     1959), so that a house that fell, or a tool that died, is no pattern of the day. Calls of one hour are
     correlated: the variance is multiplied by Pearson's chi-squared over its degrees of freedom, at least 1.
     """
+    rows = [row for row in rows if row.rated and row.hour * HOUR_S <= now]
+    if sum(row.rated for row in rows) < 2 * _LEAST_CALLS:
+        return None
     strata: dict[tuple[str, int], _Stratum] = {}
     for row in rows:
         local = int((row.hour * HOUR_S + offset_s(row.hour * HOUR_S)) // HOUR_S)
         key = row.house, local // (HOURS * WEEKDAYS)
         strata.setdefault(key, _Stratum()).add(local, row.ok, row.rated)
     best: tuple[float, list[int]] | None = None
-    for begins in range(HOURS):
-        for length in range(1, _LONGEST_BLOCK + 1):
-            hours = [(begins + n) % HOURS for n in range(length)]
-            score = _score(strata.values(), hours)
-            if score is not None and (best is None or score > best[0]):
-                best = score, hours
+    for hours in _suspects(strata.values()):
+        score = _score(strata.values(), hours)
+        if score is not None and (best is None or score > best[0]):
+            best = score, hours
     if best is None or best[0] < _SURE:
         return None
     hours = best[1]
@@ -168,6 +170,33 @@ class _Stratum:
         self.cells[key] = _sum((self.cells.get(key, (0, 0)), (ok, rated)))
         self.sums[hour] = _sum((self.sums[hour], (ok, rated)))
         self.whole = _sum((self.whole, (ok, rated)))
+
+
+def _suspects(strata: Iterable[_Stratum]) -> list[list[int]]:
+    """The few blocks of hours that lie furthest below the whole day, which are then looked at closely.
+
+    Compared with the whole day, the block itself included, every hour is summed up once for all blocks. That
+    makes each score a little smaller than the true one, hence half of what is asked for.
+    """
+    missing, variance = [0.0] * HOURS, [0.0] * HOURS
+    for stratum in strata:
+        ok, rated = stratum.whole
+        p = (ok + 1.0) / (rated + 2.0)
+        for hour, (good, n) in enumerate(stratum.sums):
+            missing[hour] += n * p - good
+            variance[hour] += n * p * (1.0 - p)
+    found: list[tuple[float, list[int]]] = []
+    for begins in range(HOURS):
+        less = spread = 0.0
+        hours: list[int] = []
+        for length in range(_LONGEST_BLOCK):
+            hour = (begins + length) % HOURS
+            hours.append(hour)
+            less += missing[hour]
+            spread += variance[hour]
+            if less > 0.0 and less >= _SURE / 2.0 * math.sqrt(spread):
+                found.append((less / math.sqrt(spread), list(hours)))
+    return [hours for _, hours in sorted(found, reverse=True)[:_MOST_SUSPECTS]]
 
 
 def _score(strata: Iterable[_Stratum], hours: Sequence[int]) -> float | None:

@@ -1,6 +1,7 @@
 """What needs attention: found where it is, once for each cause, and silent where nothing moves."""
 
 import random
+import time
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -195,3 +196,42 @@ def test_days_and_weeks_hold_every_call(items: list[tuple[int, int, int]]) -> No
 def test_what_is_unknown_is_a_gap_and_never_a_low_bar() -> None:
     assert spark([0.0, None, 0.5, 1.0]) == "▁ ▅█"
     assert spark([0.0, None, 0.5, 1.0], plain=True) == "_ =#"
+
+
+def test_calls_of_the_future_make_no_fall_and_no_pattern() -> None:
+    ahead = [
+        HourCount(NOW_HOUR + 24 * day + hour, "a", "terminal", 0, 20, 20, 0, 0.0)
+        for day in range(1, 400)
+        for hour in range(3)
+    ]
+    assert [one.kind for one in listed(history(steady) + ahead)] == []
+
+
+@pytest.mark.parametrize("zone_s", [-12_600.0, 0.0, 19_800.0, 37_800.0])
+@pytest.mark.parametrize("begins", range(0, 24, 5))
+@pytest.mark.parametrize("length", [1, 3, 9])
+def test_the_hours_in_which_a_tool_fails_are_found_wherever_they_lie(
+    zone_s: float, begins: int, length: int
+) -> None:
+    def local(hour: int) -> int:
+        return int((hour * 3_600 + zone_s) // 3_600) % 24
+
+    rows = history(lambda _h, _t, hour: 0.2 if (local(hour) - begins) % 24 < length else 0.95)
+    block = failing_hours(rows, lambda _: zone_s, now=NOW)
+    assert block is not None
+    assert (block.begins, block.ends) == (begins, (begins + length) % 24)
+
+
+def test_a_hundred_houses_of_two_hundred_tools_are_looked_through_in_seconds() -> None:
+    draw = random.Random(7)
+    rows = sorted(
+        HourCount(
+            draw.randrange(FIRST, NOW_HOUR), f"h{house}", f"t{tool}", ok, ok + 1, ok + 2, 0, 0.0
+        )
+        for house in range(100)
+        for tool in range(200)
+        for ok in (0, 1, 2, 9)
+    )
+    began = time.process_time()
+    assert [one.kind for one in listed(rows)] == []
+    assert time.process_time() - began < 10.0  # about 1 s
