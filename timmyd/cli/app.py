@@ -1,13 +1,22 @@
 """Puts the commands together, and turns errors into words and an exit status."""
 
+import errno
 import gc
 import os
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from importlib import import_module
 from typing import TYPE_CHECKING, Final
 
-from timmyd.cli.output import FAILED, WRONG_SETTINGS, WRONG_USAGE, UsageError, complain
+from timmyd.cli.output import (
+    FAILED,
+    WRONG_SETTINGS,
+    WRONG_USAGE,
+    UsageError,
+    complain,
+    print_with_what_there_is,
+)
+from timmyd.cli.run_words import RunWords, quick
 from timmyd.errors import ConfigError, StoreError, TimmyError
 from timmyd.service.imports import hidden
 
@@ -37,52 +46,54 @@ MODULES: Final[Mapping[str, tuple[str, ...]]] = {
 
 HELP: Final = "Learns from the tool calls of Hermes agents and publishes the policy that they obey."
 _INTERRUPTED: Final = 130
+_NO_ROOM: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO})
 
 
 def build(wanted: str | None = None) -> "typer.Typer":
     """The program with the module that has the command `wanted`, or for any other word with all."""
     import typer  # noqa: PLC0415 - `run` need not wait for it
 
+    from timmyd.cli.root import root  # noqa: PLC0415
+
     app = typer.Typer(
         name="timmyd",
         help=HELP,
         no_args_is_help=True,
-        add_completion=False,
+        context_settings={"help_option_names": ["-h", "--help"]},
         pretty_exceptions_enable=False,
         rich_markup_mode=None,
     )
-    # a program with a callback keeps the names of its commands even where it has only one
-    app.callback()(_root)
+    app.callback(help=HELP)(root)
     chosen = [name for name, commands in MODULES.items() if wanted in commands]
     for name in chosen or MODULES:
         import_module(f"timmyd.cli.{name}").register(app)
     return app
 
 
-def _root() -> None:
-    pass
-
-
 def main() -> None:
     """Run a command; the exit status is 0 done, 1 failed, 2 wrong usage, 78 wrong settings."""
+    print_with_what_there_is()
     words = sys.argv[1:]
-    if words[:1] == ["run"]:
-        sys.exit(guarded(lambda: _run(words[1:]), is_daemon=True))
-    sys.exit(guarded(lambda: build(words[0] if words else None)(standalone_mode=True)))
+    is_daemon = words[:1] == ["run"]
+    asked = quick(words[1:]) if is_daemon else None
+    if asked is not None:
+        sys.exit(guarded(lambda: _run(asked), is_daemon=True))
+    wanted = words[0] if words else None
+    sys.exit(guarded(lambda: build(wanted)(prog_name="timmyd"), is_daemon=is_daemon))
 
 
-def _run(words: Sequence[str]) -> int:
+def _run(asked: RunWords) -> int:
     """Start the daemon without waiting for typer, and without collecting what imports leave behind."""
     gc.disable()
     with hidden("rich", "typing_extensions"):
         from timmyd.cli.run import main as run  # noqa: PLC0415 - only here
-    return run(words)
+    return run(asked)
 
 
 def guarded(command: Callable[[], int | None], *, is_daemon: bool = False) -> int:
     """Do it, and turn what it raises on purpose into words and an exit status."""
     try:
-        return command() or 0
+        return _written(command)
     except ConfigError as error:
         complain(str(error))
         return WRONG_SETTINGS
@@ -99,10 +110,30 @@ def guarded(command: Callable[[], int | None], *, is_daemon: bool = False) -> in
     except KeyboardInterrupt:
         return _INTERRUPTED
     except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _print_no_more()
         return FAILED
     except OSError as error:
-        if error.filename is None:
+        if error.filename is not None:
+            complain(f"{os.fsdecode(error.filename)}: {error.strerror}")
+        elif error.errno in _NO_ROOM:
+            _print_no_more()
+            complain(f"cannot write: {error.strerror}")
+        else:
             raise
-        complain(f"{os.fsdecode(error.filename)}: {error.strerror}")
         return FAILED
+
+
+def _written(command: Callable[[], int | None]) -> int:
+    """Do it, and be sure that all it printed has arrived."""
+    try:
+        status = command() or 0
+    except SystemExit:
+        sys.stdout.flush()
+        raise
+    sys.stdout.flush()
+    return status
+
+
+def _print_no_more() -> None:
+    """Let what is left in the buffer go nowhere, or the end of the program would try again."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

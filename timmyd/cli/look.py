@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from timmyd.cli.options import ConfigOption, JsonOption, StateOption
-from timmyd.cli.output import FAILED, UsageError, console, print_json, say
+from timmyd.cli.output import FAILED, UsageError, console, print_json, say, say_folded
 from timmyd.cli.where import Context, context, look_into
 from timmyd.clock import now as wall_clock
 from timmyd.errors import StoreError
@@ -102,72 +102,78 @@ def _recorded(found: Context) -> dict[str, Any]:
 def _print_status(known: dict[str, Any], now: float) -> None:
     pid = known["pid"]
     running = "not running" if pid is None else f"running (pid {pid})"
-    say(f"timmyd is {running} on {printable(known['state'])}")
+    say_folded(f"timmyd is {running} on {printable(known['state'])}")
     seen = known.get("seen_at")
     if seen is None:
-        say("nothing was recorded yet")
+        say_folded("nothing was recorded yet")
         return
     if pid is not None and now - seen > _STALE_S:
-        say(f"it said nothing for {span(now - seen)}: it hangs, or cannot write")
+        say_folded(f"it said nothing for {span(now - seen)}: it hangs, or cannot write")
     if known.get("trouble"):
-        say(f"in trouble: {printable(known['trouble'])}")
-    say(f"as of {span(now - seen)} ago:")
+        say_folded(f"in trouble: {printable(known['trouble'])}")
+    say_folded(f"as of {span(now - seen)} ago:")
     _print_clock(known.get("clock") or {})
-    say(
+    say_folded(
         f"revision {known.get('revision', 0)}, published {_when(known.get('published_at'), now)};"
         f" last read {_when(known.get('ingested_at'), now)};"
         f" {known.get('backlog', 0)} files wait"
     )
     if "executions" in known:
-        say(f"{known['executions']} executions counted; {known['open_breakers']} breakers open")
+        say_folded(
+            f"{known['executions']} executions counted; {known['open_breakers']} breakers open"
+        )
         _print_attention(known["attention"])
     for found in known.get("databases", ()):
-        say(f"{found['state']}: {printable(found['path'])} of {found['house']} {found['words']}")
+        say_folded(
+            f"{found['state']}: {printable(found['path'])} of {found['house']} {found['words']}"
+        )
     for folder in known.get("folders", ()):
         why = f" ({folder['reason']})" if folder["reason"] else ""
-        say(f"{folder['state']}: {printable(folder['path'])} is {printable(folder['house'])}{why}")
+        say_folded(
+            f"{folder['state']}: {printable(folder['path'])} is {printable(folder['house'])}{why}"
+        )
     if known.get("observer") == "polling":
-        say("inotify has no room: directories are polled")
+        say_folded("inotify has no room: directories are polled")
     _print_failing(known)
 
 
 def _print_failing(known: dict[str, Any]) -> None:
     for row in known.get("failing", ()):
-        say(
+        say_folded(
             f"failing: {row['file']}: {row['reason']} at {printable(row['place'])}:"
             f" {printable(row['detail'])}"
         )
     for row in known.get("quotas", ()):
         who = f"{printable(row['owner'])} (house {printable(row['house'])})"
-        say(f"at a limit: {who} has more {printable(row['limit'])} than [quota] allows")
+        say_folded(f"at a limit: {who} has more {printable(row['limit'])} than [quota] allows")
     for row in known.get("refused", ()):
-        say(f"refused: {printable(row['file'])}: {row['reason']}")
+        say_folded(f"refused: {printable(row['file'])}: {row['reason']}")
     if known.get("skipped"):
         parts = [f"{printable(reason)} {n}" for reason, n in known["skipped"].items()]
-        say(f"could not be used, all beside it was: {', '.join(parts)}")
+        say_folded(f"could not be used, all beside it was: {', '.join(parts)}")
     if known.get("ignored"):
-        say(f"{known['ignored']} files are none of ours and were ignored")
+        say_folded(f"{known['ignored']} files are none of ours and were ignored")
 
 
 def _print_attention(found: Sequence["Attention"]) -> None:
     from timmyd.report.text import attention_lines  # noqa: PLC0415
 
     if not found:
-        say("nothing needs attention")
+        say_folded("nothing needs attention")
     for line in attention_lines(found):
-        say(line.plain.rstrip())
+        say_folded(line.plain.rstrip())
 
 
 def _print_clock(clock: dict[str, Any]) -> None:
     ahead_s = clock.get("ahead_s") or 0.0
     if ahead_s:
         where = "ahead of" if ahead_s > 0 else "behind"
-        say(
+        say_folded(
             f"the clock is {span(abs(ahead_s))} {where} what our ticks and the files say:"
             " nothing is deleted until they agree"
         )
     elif clock.get("jumps"):
-        say(f"the clock jumped {clock['jumps']} times, last by {clock['jump_s']:+.0f} s")
+        say_folded(f"the clock jumped {clock['jumps']} times, last by {clock['jump_s']:+.0f} s")
 
 
 def _when(at: float | None, now: float) -> str:

@@ -1,18 +1,16 @@
 """`timmyd run`: the daemon in the foreground, or once over all that is there.
 
-Its options are read with argparse and nothing is imported that it does not need: it must be ready
-in a quarter of a second.
+Nothing is imported that it does not need: it must be ready in a quarter of a second.
 """
 
-import argparse
 import gc
-from collections.abc import Sequence
 from pathlib import Path
 
 import msgspec
 
 from timmyd import __version__
 from timmyd.cli.output import print_json, say
+from timmyd.cli.run_words import RunWords
 from timmyd.cli.where import Context, context, places
 from timmyd.config import Settings
 from timmyd.engine import IntelligenceEngine
@@ -32,55 +30,12 @@ from timmyd.store.database import PatternDatabase
 _MIGRATION_S = 60.0
 
 
-def parser() -> argparse.ArgumentParser:
-    """The options of `timmyd run`."""
-    made = argparse.ArgumentParser(
-        prog="timmyd run",
-        description="Watch Hermes sessions, learn from them, publish the policy."
-        " Ends on SIGTERM; SIGHUP reads the settings again.",
-        allow_abbrev=False,
-    )
-    made.add_argument(
-        "--home",
-        action="append",
-        default=[],
-        metavar="DIR[=HOUSE]",
-        help="a Hermes home; may be given again (default: those of the settings, else ~/.hermes)",
-    )
-    made.add_argument(
-        "--sessions",
-        action="append",
-        default=[],
-        metavar="DIR[=HOUSE]",
-        help="a directory of session files; may be given again",
-    )
-    made.add_argument("--policy", type=Path, metavar="FILE", help="where to publish the policy")
-    made.add_argument(
-        "--once", action="store_true", help="take in all that is there, adapt, publish, and end"
-    )
-    made.add_argument(
-        "--config",
-        type=Path,
-        metavar="FILE",
-        help="settings file (default: those of the service or the user)",
-    )
-    made.add_argument(
-        "--state",
-        type=Path,
-        metavar="DIR",
-        help="state directory (default: that of the service or the user)",
-    )
-    made.add_argument("--json", action="store_true", help="with --once: print the summary as JSON")
-    return made
-
-
-def main(words: Sequence[str]) -> int:
+def main(given: RunWords) -> int:
     """Run it; returns the exit status.
 
     Raises:
         TimmyError: It cannot run; the class says who must act.
     """
-    given = parser().parse_args(words)
     found = context(given.config, given.state, stay_root=True)
     if (owner := stranger(found.state)) is not None:
         raise StoreError(

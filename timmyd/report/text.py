@@ -14,6 +14,7 @@ from rich.text import Text
 from timmyd.report import words
 from timmyd.report.attention_types import Attention
 from timmyd.report.data import Report
+from timmyd.report.fitting import FittingTable
 from timmyd.report.marks import Spark, Whisker, colour
 from timmyd.report.sentences import accuracy_sentence, velocity_sentence
 from timmyd.report.tally import Tally
@@ -23,6 +24,8 @@ _MOST_EVENTS = 8
 _MOST_ATTENTION = 12
 _WORTH_SAYING = 0.05
 _NAME = 26
+_DROPS = ("0 to 100 %", "14 days", "interval", "95 %", "median", "requests", "default")
+"""Columns that a narrow terminal does without, the first of them first."""
 
 
 def render(report: Report) -> RenderableType:
@@ -64,7 +67,7 @@ def _section(title: str, body: RenderableType, note: str | None = None) -> list[
 
 def _table(*columns: tuple[str, str]) -> Table:
     """A table without lines; each column a heading and `<` or `>`."""
-    table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim", pad_edge=False)
+    table = FittingTable(drops=_DROPS)
     for heading, side in columns:
         justify: Any = "right" if side == ">" else "left"
         table.add_column(Text(heading), justify=justify, no_wrap=side != "~", overflow="ellipsis")
