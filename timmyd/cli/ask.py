@@ -6,10 +6,16 @@ from typing import Annotated, Any
 import typer
 
 from timmyd.cli.options import ConfigOption, JsonOption, StateOption
-from timmyd.cli.output import print_json, say
+from timmyd.cli.output import UsageError, print_json, say
 from timmyd.cli.where import context, look_into
+from timmyd.core.model import iso
+from timmyd.core.tasks import TASK_TYPES
+from timmyd.engine import IntelligenceEngine
 from timmyd.house.keys import FALLBACK_HOUSE
+from timmyd.report.breaker_words import breaker_sentences
 from timmyd.service.logs import printable
+
+_TASK_TYPES = tuple(dict.fromkeys((*TASK_TYPES, "other")))
 
 ToolArgument = Annotated[str, typer.Argument(help="The tool, as Hermes names it.")]
 ParamsOption = Annotated[
@@ -54,6 +60,16 @@ def predict(
     rate = found["success"]
     interval = "" if rate is None else f" [{found['low']:.0%} to {found['high']:.0%}]"
     say(f"{'unknown' if rate is None else format(rate, '.0%')}{interval}: {found['reasoning']}")
+    _say_unheard(engine, tool, house)
+
+
+def _say_unheard(engine: IntelligenceEngine, tool: str, house: str | None = None) -> None:
+    """Say where a name is likely mistyped."""
+    called = engine.database.owners.called()
+    if not any(tool in names for names in called.values()):
+        say(f"  nobody has called {printable(tool)} yet: is it spelled right?")
+    if house not in {None, FALLBACK_HOUSE} and called and house not in called:
+        say(f"  no house is called {printable(house)}; there are {', '.join(sorted(called))}")
 
 
 def route(
@@ -72,6 +88,7 @@ def route(
         return
     sure = "" if found["confidence"] is None else f" ({found['confidence']:.0%})"
     say(f"{found['house']}{sure}: {found['reasoning']}")
+    _say_unheard(engine, tool)
 
 
 def model(
@@ -82,6 +99,10 @@ def model(
     as_json: JsonOption = False,
 ) -> None:
     """Which model should do a type of task, and why."""
+    if task_type not in _TASK_TYPES:
+        raise UsageError(
+            f"{printable(task_type)} is no type of task; there are {', '.join(_TASK_TYPES)}"
+        )
     engine = look_into(context(config, state))
     found = engine.explain_model(task_type)
     if as_json:
@@ -97,6 +118,7 @@ def explain(
     *,
     config: ConfigOption = None,
     state: StateOption = None,
+    verbose: Annotated[bool, typer.Option("-v", "--verbose", help="With all figures.")] = False,
     as_json: JsonOption = False,
 ) -> None:
     """Why a policy, breaker or choice is what it is, and what still lacks for it to change."""
@@ -109,6 +131,11 @@ def explain(
         ) from None
     if as_json:
         print_json(found)
+        return
+    sentences = breaker_sentences(found, iso(engine.clock())) if "evidence_needed" in found else []
+    for line in sentences:
+        say(printable(line, 400))
+    if sentences and not verbose:
         return
     for name, value in found.items():
         if value not in (None, [], {}, ""):

@@ -2,16 +2,18 @@
 
 import json
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Annotated
 
 import typer
 
 from timmyd.cli.options import ConfigOption, JsonOption, StateOption
 from timmyd.cli.output import FAILED, WRONG_SETTINGS, print_json, say
-from timmyd.cli.where import Context, context, places
+from timmyd.cli.where import Context, context, must_be_there, places
 from timmyd.clock import now as wall_clock
 from timmyd.core.ownership import OwnedHouse
 from timmyd.errors import ConfigError, StoreError
+from timmyd.service.homes import Place
 from timmyd.service.logs import printable
 from timmyd.service.privilege import as_owner
 from timmyd.store.database import PatternDatabase
@@ -36,7 +38,18 @@ def register(app: typer.Typer) -> None:
 
 
 def check(
-    *, config: ConfigOption = None, state: StateOption = None, as_json: JsonOption = False
+    *,
+    home: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--home",
+            metavar="DIR[=HOUSE]",
+            help="Look at this Hermes home, not at those of the settings; may be given again.",
+        ),
+    ] = None,
+    config: ConfigOption = None,
+    state: StateOption = None,
+    as_json: JsonOption = False,
 ) -> None:
     """Settings, state, policy, Hermes homes and their sources; status 1 if something is wrong."""
     try:
@@ -48,15 +61,17 @@ def check(
         ]
         _print(findings, as_json=as_json)
         raise typer.Exit(WRONG_SETTINGS) from None
-    findings = list(_look(found))
+    where = places(found.settings, home or ())
+    if home:
+        must_be_there(where)
+    findings = list(_look(found, where))
     _print(findings, as_json=as_json)
     if any(finding.severity == "wrong" for finding in findings):
         raise typer.Exit(FAILED)
 
 
-def _look(found: Context) -> Iterator[Finding]:
+def _look(found: Context, where: Sequence[Place]) -> Iterator[Finding]:
     now = wall_clock()
-    where = places(found.settings)
     yield from check_settings(found.paths)
     with as_owner(found.state):
         said, houses = _database(found)

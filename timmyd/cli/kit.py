@@ -6,7 +6,7 @@ from typing import Annotated, Any
 import typer
 
 from timmyd.cli.options import JsonOption, YesOption
-from timmyd.cli.output import FAILED, agreed, complain, print_json, say
+from timmyd.cli.output import FAILED, UsageError, agreed, complain, print_json, say
 from timmyd.cli.where import default_home
 from timmyd.clock import now
 from timmyd.core.model import iso
@@ -73,6 +73,8 @@ def install(
 def status(*, home: HomeOption = None, as_json: JsonOption = False) -> None:
     """How the kit is in a Hermes home and in its profiles."""
     found = [kit_status.status(path) for path in kit_status.homes(_home(home))]
+    if home is not None and not found:
+        raise UsageError(f"there is no Hermes home at {home}")
     if as_json:
         print_json([_as_dict(one) for one in found])
         return
@@ -90,6 +92,8 @@ def uninstall(
 ) -> None:
     """Take the kit out of a Hermes home: config.yaml gets its own bytes back. Telemetry stays."""
     where = _home(home)
+    if home is not None and not where.is_dir():
+        raise UsageError(f"there is no Hermes home at {home}")
     there = kit_status.status(where).kit is not None
     if there and not as_json:
         say(f"remove {where / 'plugins' / kit_status.PLUGIN} and its line in config.yaml")

@@ -11,7 +11,7 @@ import msgspec
 from timmyd import __version__
 from timmyd.cli.output import print_json, say
 from timmyd.cli.run_words import RunWords
-from timmyd.cli.where import Context, context, places
+from timmyd.cli.where import Context, context, must_be_there, places
 from timmyd.config import Settings
 from timmyd.engine import IntelligenceEngine
 from timmyd.errors import StoreError
@@ -44,6 +44,8 @@ def main(given: RunWords) -> int:
             hint="systemctl start timmyd; or run it as that user",
         )
     where = places(found.settings, given.home, given.sessions)
+    if given.home or given.sessions:
+        must_be_there(where)
     notifier = Notifier()
     # what is said on the way to READY is written right after it, or with the first trouble
     log = configure(found.settings.log.level, found.settings.log.format, hold=not given.once)

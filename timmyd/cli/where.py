@@ -122,6 +122,22 @@ def places(
     return found or [Place(default_home())]
 
 
+def must_be_there(named: Sequence[Place]) -> None:
+    """Make sure that what the command line names is there; what the settings name may come later.
+
+    Raises:
+        UsageError: It is not, so that it is mistyped.
+    """
+    for place in named:
+        try:
+            there = place.root.is_dir()
+        except PermissionError:
+            continue  # whoever may look in says more
+        if not there:
+            why = "is no directory" if place.root.exists() else "does not exist"
+            raise UsageError(f"{place.root} {why}")
+
+
 def default_home() -> Path:
     """The Hermes home of this user: `$HERMES_HOME`, else `~/.hermes`."""
     return Path(os.environ.get("HERMES_HOME") or Path.home() / ".hermes")

@@ -10,11 +10,10 @@ from timmyd.core.estimating.velocity import SessionTally, learning_velocity
 from timmyd.core.judging.houses import moved
 from timmyd.core.model import ModelPerformance, iso
 from timmyd.core.tasks import TASK_TYPES
-from timmyd.engine.events import told_of
+from timmyd.engine.breaker_answers import explain_breaker
 from timmyd.engine.ingest import Ingest
 from timmyd.engine.learning import Learner
 from timmyd.engine.original import ORIGINAL_HOUSES, OriginalVerbs
-from timmyd.house.breaker import BreakerKey
 from timmyd.house.figures import NO_DATA, in_words
 from timmyd.house.keys import FALLBACK_HOUSE
 from timmyd.house.shape import shape as shape_of
@@ -178,26 +177,11 @@ class Answers(OriginalVerbs):
             return {"key": key, **self.explain_model(key)}
         changed = key.removeprefix("breaker.")
         house, _, name = changed.partition("/" if changed == key else ".")
-        guarded = BreakerKey.named(house, name)
-        breaker = self.learner.breakers.get(house, guarded.tool, model=guarded.model)
-        notices = told_of(self.learner.notices.shown(self.clock()), house, guarded)
-        if breaker is None and notices:
-            return {"key": key, "notices": notices}
-        if breaker is not None:
-            evidence = breaker.evidence
-            return {
-                "key": key,
-                **({"notices": notices} if notices else {}),
-                "state": breaker.state,
-                "reason": breaker.reason or "works",
-                "evidence": evidence.value,
-                "evidence_needed": self.settings.breaker.open_at,
-                "limit": evidence.limit,
-                "since": iso(breaker.since),
-                "probe_at": iso(breaker.probe_at),
-                "opened": breaker.opened,
-                "blocks": _why_closed(breaker.state, evidence.value, self.settings.breaker.open_at),
-            }
+        of_breaker = explain_breaker(
+            self.learner.breakers, self.database, self.settings, house, name
+        )
+        if of_breaker is not None:
+            return {"key": key, **of_breaker}
         if any(key in self.learner.choices.tools(unit) for unit in self.learner.choices.units()):
             return {"key": key, **self.explain_route(key)}
         raise KeyError(key)
@@ -278,12 +262,6 @@ class Answers(OriginalVerbs):
             house, _, name = key.partition(".")
             found.setdefault(house, {})[name] = value
         return found
-
-
-def _why_closed(state: str, evidence: float, needed: float) -> list[str]:
-    if state != "closed" or evidence >= needed:
-        return []
-    return [f"the evidence of failure is {evidence:.3g}, {needed:g} opens it"]
 
 
 def _record_of(model: str, task: str, performance: list[ModelPerformance]) -> str:

@@ -174,7 +174,7 @@ def test_a_forced_breaker_is_explained_and_counted(timmyd: Command, state: Path)
 
     assert json.loads(timmyd("status", "--state", state, "--json").out)["open_breakers"] == 1
     shown = timmyd("explain", "ezra/read_file", "--state", state)
-    assert "forced open by the operator" in shown.out
+    assert "because the operator said so" in shown.out
 
 
 def test_import_takes_a_history_once(timmyd: Command, home: Path, tmp_path: Path) -> None:
