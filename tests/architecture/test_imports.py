@@ -20,7 +20,7 @@ ALLOWED = {
     "sources": {"core", "house", *GROUND},
     "store": {"core", "house", *GROUND},
     "engine": {"config", "sources", "store", "core", "house", *GROUND},
-    "service": {"engine", "config", "sources", "store", "core", "house", "", *GROUND},
+    "service": {"report", "engine", "config", "sources", "store", "core", "house", "", *GROUND},
     "notify": {"service", "config", "store", "core", "house", "", *GROUND},
     "tools": {
         "notify",

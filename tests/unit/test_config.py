@@ -422,7 +422,18 @@ def test_the_uncommented_sample_is_complete_and_says_the_defaults() -> None:
     changed = {key.split(".")[0] for key in diff(Settings(), settings)}
     assert changed == {"budget", "houses", "notify", "outcomes", "prices"}
     data = tomllib.loads(text)
-    optional = {"home", "sessions", "pin", "house", "tool", "task", "guard", "policy", "metrics"}
+    optional = {
+        "home",
+        "sessions",
+        "pin",
+        "house",
+        "tool",
+        "task",
+        "guard",
+        "policy",
+        "metrics",
+        "report",
+    }
     optional |= {
         f"{unit}_per_{window}"
         for unit in ("money", "tokens")

@@ -64,6 +64,10 @@ class Files(msgspec.Struct, frozen=True, kw_only=True):
     metrics: Annotated[
         Path | None, Location("metrics as text; without it metrics.prom in the state directory")
     ] = None
+    report: Annotated[
+        Path | None,
+        Location("the report as one page, rewritten at most every 5 minutes; without it none"),
+    ] = None
     largest_bytes: Annotated[
         int, Size("a session file larger than this is reported, not read", "64KiB", "4GiB")
     ] = 64 << 20

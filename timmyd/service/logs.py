@@ -69,6 +69,7 @@ EVENTS: Final[Mapping[str, Event]] = {
     "order_refused": Event("warning", "An operator's order could not be carried out."),
     "policy_published": Event("debug", "The policy file was replaced."),
     "publish_failed": Event("error", "The policy file could not be replaced; the old one stays."),
+    "page_failed": Event("warning", "The page of the report could not be replaced; the old one stays."),
     "metrics_failed": Event("warning", "The metrics file could not be replaced; the old one stays."),
     "message_sent": Event("info", "A notification was delivered."),
     "message_failed": Event("warning", "A notification was not delivered; it is tried again."),

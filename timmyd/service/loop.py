@@ -129,6 +129,7 @@ class Daemon:
                 self.notifier.watchdog()
             self.ticking.publish(raising=True)
             self.engine.save()
+            self.upkeep.write_page(self.settings)
         finally:
             self.intake.close()
         summary = self.ticking.summary
@@ -172,12 +173,11 @@ class Daemon:
         if self._stopping or self._reloading:
             return 0.0
         now = self.steady()
-        parts = (self.ticking, self.lookout, self.upkeep)
-        until = min(self._heartbeat.at, *(part.due_at for part in parts))
+        at = min(self._heartbeat.at, self.ticking.due_at, self.lookout.due_at, self.upkeep.due_at)
         due_in_s = self.intake.due_in_s()
         if due_in_s is not None:
-            until = min(until, now + due_in_s)
-        return min(max(0.0, until - now, self.trouble.until - now), _LONGEST_WAIT_S)
+            at = min(at, now + due_in_s)
+        return min(max(0.0, at - now, self.trouble.until - now), _LONGEST_WAIT_S)
 
     def stop(self) -> None:
         """Say what is still to be said, and save it."""
@@ -188,7 +188,7 @@ class Daemon:
             self.ticking.publish()
             self.engine.save()
         with suppress(StoreError):
-            self.upkeep.write_metrics(self.settings, self.lookout)
+            self.upkeep.finish(self.settings, self.lookout)
 
     def _note(self, progress: Progress) -> None:
         if progress.files:

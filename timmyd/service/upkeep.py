@@ -1,4 +1,4 @@
-"""What keeps a daemon fit for years: old rows go, memory is given back, metrics are written."""
+"""What keeps a daemon fit for years: old rows go, memory is given back, metrics and the page are written."""
 
 import math
 from pathlib import Path
@@ -10,6 +10,7 @@ from timmyd.service.deadline import Deadline
 from timmyd.service.logs import Once
 from timmyd.service.lookout import Lookout
 from timmyd.service.outside import Outside
+from timmyd.service.report_page import ReportPage
 
 _REST_S = 30.0
 _REST_SOON_S = 5.0
@@ -36,6 +37,7 @@ class Upkeep:
         self._log, self._metrics, self._clock, self._steady, *_ = outside
         self._skew = outside.skew
         self._once = Once()
+        self._page = ReportPage(engine, self._log)
         self._is_rested = False
         self._prune = Deadline(_PRUNE_S)
         self._in_place = Deadline(_IN_PLACE_S)
@@ -69,6 +71,7 @@ class Upkeep:
             self.engine.database.check_in_place()
         if not in_backlog:
             self._remove_old(settings, now)
+            self._page.keep(settings.files.report, now)
             if not self._is_rested and self._rest.is_due(now):
                 self._is_rested = True
                 lookout.intake.rest()
@@ -92,6 +95,23 @@ class Upkeep:
         if more:
             self._prune.soon(now, _PRUNE_NEXT_S)
             self._log.event("store_pruned")
+
+    def write_page(self, settings: Settings) -> None:
+        """Write the page, if one is wanted, due or not: it shall show how all ended.
+
+        Raises:
+            StoreError: The database cannot be read.
+        """
+        self._page.keep(settings.files.report, math.inf)
+
+    def finish(self, settings: Settings, lookout: Lookout) -> None:
+        """Write both for the last time.
+
+        Raises:
+            StoreError: The database cannot be read.
+        """
+        self.write_metrics(settings, lookout)
+        self.write_page(settings)
 
     def write_metrics(self, settings: Settings, lookout: Lookout) -> None:
         """Write the metrics file; where that fails it is said once."""

@@ -372,3 +372,16 @@ def test_a_model_and_a_route_without_evidence_say_how_much_lacks(
     assert timmyd("explain", "nothing/there", "--state", state).status == 2
     assert timmyd("predict", "x", "--params", "[1]", "--state", state).status == 2
     assert timmyd("predict", "x", "--params", "{", "--state", state).status == 2
+
+
+def test_the_daemon_keeps_the_page_that_the_settings_name(
+    timmyd: Command, home: Path, tmp_path: Path
+) -> None:
+    settings, page = tmp_path / "timmyd.toml", tmp_path / "report.html"
+    settings.write_text(f'[files]\nreport = "{page}"\n')
+    done = timmyd(
+        "run", "--once", "--home", home, "--config", settings, "--state", tmp_path / "state"
+    )
+
+    assert done.status == 0
+    assert "read_file" in page.read_text(encoding="utf-8")
