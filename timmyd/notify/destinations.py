@@ -1,13 +1,16 @@
 """Destinations: a program, a web address, or whatever Apprise knows. Each raises `DeliveryError` or is done."""
 
 import json
+import os
 import re
+import signal
 import subprocess
+import tempfile
 import urllib.error
 import urllib.parse
 import urllib.request
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Final, Protocol
+from typing import IO, Any, Final, Protocol
 
 from timmyd.core.alerts import Alert
 
@@ -107,14 +110,32 @@ class Program:
         """Run it."""
         data = json.dumps(payload(events) | {"answer": _answer(before)}).encode()
         try:
-            done = subprocess.run(  # noqa: S603 - the operator's own command
-                self.command, input=data, capture_output=True, timeout=self._timeout_s, check=False
-            )
-        except (OSError, subprocess.TimeoutExpired) as error:
+            # What it leaves running may hold its output open, and is not waited for: hence a file, no pipe.
+            with tempfile.TemporaryFile() as said:
+                status = self._run(data, said)
+                said.seek(0)
+                answer = said.read(_LARGEST_ANSWER)
+        except (OSError, ValueError, subprocess.TimeoutExpired) as error:
             raise DeliveryError(self._said(type(error).__name__)) from error
-        if done.returncode:
-            raise DeliveryError(self._said(f"status {done.returncode}"))
-        return _kept(done.stdout)
+        if status:
+            raise DeliveryError(self._said(f"status {status}"))
+        return _kept(answer)
+
+    def _run(self, data: bytes, said: IO[bytes]) -> int:
+        """Its status; a program that takes too long is killed with all that it started."""
+        with subprocess.Popen(  # noqa: S603 - the operator's own command
+            self.command,
+            stdin=subprocess.PIPE,
+            stdout=said,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+        ) as child:
+            try:
+                child.communicate(data, timeout=self._timeout_s)
+            except BaseException:
+                os.killpg(child.pid, signal.SIGKILL)
+                raise
+            return child.returncode
 
     def _said(self, words: str) -> str:
         return f"{self.command[0]}: {words}"

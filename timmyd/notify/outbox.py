@@ -123,6 +123,14 @@ class Outbox(msgspec.Struct, kw_only=True):
         while len(self.waiting) > MOST_WAITING:
             self.lost += len(self.waiting.pop(0).events)
 
+    def set_back(self, now: float) -> None:
+        """What came in later than now did so by a clock that has been set back since: it waits no longer for that."""
+        for message in self.waiting:
+            ahead = message.since - now
+            if ahead > 0.0:
+                message.since -= ahead
+                message.due -= ahead
+
     def due(self, now: float) -> list[OutboxEntry]:
         """What is to be sent now, oldest first; of a destination that failed only its first message."""
         found, blocked = [], set[str]()
@@ -152,7 +160,7 @@ class Outbox(msgspec.Struct, kw_only=True):
             Whether it was given up.
         """
         message.tries += 1
-        message.due = now + min(LONGEST_WAIT_S, FIRST_WAIT_S * 2.0 ** (message.tries - 1))
+        message.due = now + min(LONGEST_WAIT_S, FIRST_WAIT_S * 2.0 ** min(message.tries - 1, 30))
         if now - message.since < GIVE_UP_S:
             return False
         self.waiting.remove(message)
@@ -165,7 +173,9 @@ class Outbox(msgspec.Struct, kw_only=True):
 
     def keep(self, wishes: Mapping[str, Wish]) -> None:
         """Let go of what was for destinations that are no longer there."""
-        self.waiting = [message for message in self.waiting if message.to in wishes]
+        self.waiting = [
+            message for message in self.waiting if message.to in wishes and message.events
+        ]
         self.troubles = {
             key: answer for key, answer in self.troubles.items() if key.partition("\0")[0] in wishes
         }

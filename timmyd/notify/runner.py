@@ -4,6 +4,9 @@ Its place is one file beside the database, replaced whole before and after every
 handed over and not yet noted is handed over again after a crash, and none is lost.
 """
 
+import errno
+import os
+import stat
 from collections.abc import Callable, Mapping
 from datetime import tzinfo
 from pathlib import Path
@@ -78,6 +81,7 @@ class Runner:
         """
         self._read()
         self._keep()
+        self.outbox.set_back(self._clock())
         failed: set[str] = set()
         for message in self.outbox.due(self._clock()):
             if message.to not in failed and not self._send(message):
@@ -130,9 +134,7 @@ class Runner:
 
     def _load(self) -> Outbox:
         try:
-            if self._place.stat().st_size > _LARGEST_BYTES:
-                return Outbox()
-            data = self._place.read_bytes()
+            data = _regular(self._place)
             found = msgspec.json.decode(data, type=Outbox)
         except FileNotFoundError:
             return Outbox()
@@ -141,6 +143,16 @@ class Runner:
             return Outbox()
         self._saved = data
         return found
+
+
+def _regular(path: Path) -> bytes:
+    """The bytes of a plain file: nothing that would wait for a writer, or never end."""
+    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+    with os.fdopen(fd, "rb") as file:
+        info = os.fstat(fd)
+        if not stat.S_ISREG(info.st_mode) or info.st_size > _LARGEST_BYTES:
+            raise OSError(errno.EINVAL, "no plain file of ours")
+        return file.read()
 
 
 class _OwnDisk(RealDisk):
