@@ -18,6 +18,8 @@ _BY_STATUS: Final = {
 _SERVER_ERRORS: Final = range(500, 600)
 _TIMEOUTS: Final = ("timeout", "timed out")
 
+_LARGEST: Final = 1e300
+
 
 class ModelRequest(NamedTuple):
     """A request to a model that was answered or failed; None where Hermes does not tell.
@@ -113,7 +115,7 @@ def text(value: Any) -> str:
 def figure(value: Any) -> float | None:
     """A number of at least 0; None for anything else."""
     sane = isinstance(value, (int, float)) and not isinstance(value, bool) and value >= 0
-    return float(value) if sane and value < float("inf") else None
+    return float(value) if sane and value < _LARGEST else None
 
 
 def count(value: Any) -> int | None:

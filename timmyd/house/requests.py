@@ -1,8 +1,9 @@
 """Requests to models: let through, booked, or answered by ourselves when a cap or a spiral ends the turn."""
 
+import hashlib
 from collections.abc import Callable, Mapping
 from datetime import datetime
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from .answers import answer
 from .budget import Budget, BudgetVerdict, Usage
@@ -30,6 +31,9 @@ class RequestDecision(NamedTuple):
     ticket: str = ""
     turn: str = ""
     model: str = ""
+
+
+_NOT_ASKED: Final = RequestDecision()
 
 
 class RequestGate:
@@ -68,7 +72,7 @@ class RequestGate:
         rule = RETRY_LIMIT
         verdict = BudgetVerdict()
         if said is None:
-            verdict = self.budget.before(f"{session} {turn}")
+            verdict = self.budget.before(_name(session, turn))
             rule = BUDGET
             if not verdict.allowed:
                 said = self.refusal(verdict)
@@ -88,9 +92,9 @@ class RequestGate:
 
     def usage(self, session: str, model: str, usage: Usage | None) -> None:
         """What an answered request used is known; one that was not asked about counts all the same."""
-        asked = self._open.pop(session, RequestDecision())
+        asked = self._open.pop(session, _NOT_ASKED)
         self.budget.over(
-            asked.ticket, f"{session} {asked.turn}" if asked.turn else "", model, usage
+            asked.ticket, "" if asked is _NOT_ASKED else _name(session, asked.turn), model, usage
         )
 
     def aside(self, model: str, usage: Usage | None) -> None:
@@ -119,7 +123,14 @@ class RequestGate:
         """A request whose usage nobody told before the next one counts as what was reserved."""
         left = self._open.pop(session, None)
         if left is not None and left.ticket:
-            self.budget.over(left.ticket, f"{session} {left.turn}", left.model, None)
+            self.budget.over(left.ticket, _name(session, left.turn), left.model, None)
+
+
+def _name(session: str, turn: str) -> str:
+    """A turn's name in the ledger: short, whatever ids a client makes up."""
+    return hashlib.blake2b(
+        f"{session} {turn}".encode("utf-8", "replace"), digest_size=12
+    ).hexdigest()
 
 
 def usage_of(told: object) -> Usage | None:
