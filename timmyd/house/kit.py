@@ -169,7 +169,7 @@ class Kit:
         new = not decision.allowed and decision.rule not in _REFUSED_IN_0_1
         if not new or self._refuses_new_kinds:
             return decision
-        self.sessions.state(caller.session).spared[decision.message] = None
+        self.sessions.state(caller.session).spared[self.obedience.as_advice(decision)] = None
         return decision._replace(allowed=True, message="", rule="", failures=0)
 
     def _record(

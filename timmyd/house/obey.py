@@ -129,6 +129,13 @@ class Obedience:
             task=task, shape=short, predicted=predicted, probe=verdict.probe, serial=serial, key=key
         )
 
+    def as_advice(self, decision: Decision) -> str:
+        """What to say of a call that was to be refused and runs all the same, until such refusals count."""
+        if decision.key is None:
+            return decision.message
+        tool = decision.key.tool
+        return self.repeats.advice(tool, decision.shape, self.advising.named(tool))
+
     def refused(self, decision: Decision, *, session: str, turn: str) -> None:
         """Tell that a decision was carried out and the call was not run."""
         if decision.key is not None and decision.failures:

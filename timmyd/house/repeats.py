@@ -59,6 +59,14 @@ class Repeats:
             f"cause, or go on without it and say so."
         )
 
+    def advice(self, tool: str, short: str, name: str) -> str:
+        """The same of calls that ran: one sentence for all of a kind, so that it is told once."""
+        helped = self.helped(tool, short)
+        return (
+            f"{name} was called again and again as before though it failed each time, and repeating it hardly ever "
+            f"works{helped and '; ' + helped}. Change the arguments, mend the cause, or go on without it and say so."
+        )
+
     def helped(self, tool: str, short: str) -> str:
         """What has helped after such a failure, in words; empty where nothing is known."""
         document = self._policies.document
