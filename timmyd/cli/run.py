@@ -44,8 +44,8 @@ def main(given: RunWords) -> int:
             hint="systemctl start timmyd; or run it as that user",
         )
     where = places(found.settings, given.home, given.sessions)
-    if given.home or given.sessions:
-        must_be_there(where)
+    if given.home or given.sessions:  # sessions alone may come while a daemon waits for them
+        must_be_there([place for place in where if place.is_home or given.once])
     notifier = Notifier()
     # what is said on the way to READY is written right after it, or with the first trouble
     log = configure(found.settings.log.level, found.settings.log.format, hold=not given.once)
