@@ -1,5 +1,6 @@
 """Destinations: a program, a web address, or whatever Apprise knows. Each raises `DeliveryError` or is done."""
 
+import http.client
 import json
 import os
 import re
@@ -12,6 +13,7 @@ import urllib.request
 from collections.abc import Callable, Mapping, Sequence
 from typing import IO, Any, Final, Protocol
 
+from timmyd.clock import monotonic
 from timmyd.core.alerts import Alert
 
 TIMEOUT_S: Final = 30.0
@@ -172,18 +174,28 @@ class Webhook:
         if events[0].over and self._over[1] is not None:
             method, url, body = self._over[0], self._over[1], self._over[2]
         text = json.dumps(fields) if body is None else filled(body, fields, _in_json)
-        request = urllib.request.Request(  # noqa: S310 - the settings allow http and https alone
-            filled(url, fields, _in_url), text.encode(), dict(self._headers), method=method
-        )
         try:
+            request = urllib.request.Request(  # noqa: S310 - the settings allow http and https alone
+                filled(url, fields, _in_url), text.encode(), dict(self._headers), method=method
+            )
             with _OPENER.open(request, timeout=self._timeout_s) as answer:
-                return _kept(answer.read(_LARGEST_ANSWER))
+                return _kept(self._read(answer))
         except urllib.error.HTTPError as error:
             with error:
                 raise DeliveryError(_ANSWERED.format(error.code)) from error
-        except (OSError, ValueError, urllib.error.URLError) as error:
+        except (OSError, ValueError, http.client.HTTPException) as error:
             reason = getattr(error, "reason", error)
             raise DeliveryError(str(reason)[:_LONGEST_WORDS]) from error
+
+    def _read(self, answer: http.client.HTTPResponse) -> bytes:
+        """What is answered within the time there is for it, however slowly the rest would come."""
+        ends, data = monotonic() + self._timeout_s, b""
+        while len(data) < _LARGEST_ANSWER and monotonic() < ends:
+            part = answer.read1(_LARGEST_ANSWER - len(data))
+            if not part:
+                break
+            data += part
+        return data
 
 
 class _NoRedirect(urllib.request.HTTPRedirectHandler):

@@ -3,13 +3,17 @@
 import json
 import os
 import signal
+import socket
+import threading
+import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from tests.unit.notify.test_delivery import Rig, program
 from tests.unit.notify.test_outbox import alert
-from timmyd.notify.destinations import DeliveryError, Program
+from timmyd.notify.destinations import DeliveryError, Program, Webhook
 
 
 def test_a_program_may_leave_something_running() -> None:
@@ -54,3 +58,60 @@ def test_a_clock_that_is_set_back_holds_no_message_up(tmp_path: Path) -> None:
     rig.now -= 86_400.0 * 400
     rig.later()
     assert (tmp_path / "told").read_text() == "1\n"
+
+
+def answered(speak: Callable[[socket.socket], None], timeout_s: float) -> str:
+    """What a webhook makes of a server that says this."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def serve() -> None:
+            caller, _ = server.accept()
+            with caller:
+                caller.recv(65_536)
+                speak(caller)
+
+        thread = threading.Thread(target=serve)
+        thread.start()
+        try:
+            port = server.getsockname()[1]
+            return Webhook(f"http://127.0.0.1:{port}/", timeout_s=timeout_s).deliver([alert(1)])
+        finally:
+            thread.join()
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        b"",
+        b"junk\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n",
+        b"HTTP/1.1 " + b"9" * 70_000,
+        b"HTTP/1.1 200 OK\r\n" + b"a: b\r\n" * 300 + b"\r\n",
+    ],
+)
+def test_a_server_that_speaks_no_http_is_a_delivery_error(said: bytes) -> None:
+    with pytest.raises(DeliveryError):
+        answered(lambda caller: caller.sendall(said), 20.0)
+
+
+@pytest.mark.parametrize("url", ["http://[bad/", "http://h\nx/", "http://127.0.0.1:1/\u20ac"])
+def test_an_address_that_is_none_is_a_delivery_error(url: str) -> None:
+    with pytest.raises(DeliveryError):
+        Webhook(url).deliver([alert(1)])
+
+
+def test_a_server_that_answers_byte_by_byte_is_not_listened_to_for_ever() -> None:
+    hung_up = threading.Event()
+
+    def trickle(caller: socket.socket) -> None:
+        caller.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 60000\r\n\r\n")
+        for _ in range(60_000):
+            try:
+                caller.sendall(b"x")
+            except OSError:
+                hung_up.set()
+                return
+            time.sleep(0.01)
+
+    assert answered(trickle, 1.0) == ""
+    assert hung_up.is_set()
