@@ -18,10 +18,10 @@ from timmyd.house.hermes import HermesPlugin
 
 CALLS = 60
 ATTEMPTS = 3
-LARGEST_SHARE = 0.02
-LARGEST_CALL_MS = 0.5
-"""What half of the calls may cost at most, around the tool itself; on a busy machine, where all takes longer,
-`LARGEST_SHARE` of what half of the agent's own take at least."""
+LARGEST_SHARE = 0.06
+GUIDE_CALL_MS = 0.5
+"""What half of the calls should cost at most, around the tool itself: printed, since all takes longer on a busy machine;
+held is `LARGEST_SHARE` of what half of the agent's own take."""
 AROUND = ("enter", "leave", "mark")
 GUIDE_START_MS = 30.0
 
@@ -65,7 +65,7 @@ def register(ctx):
 """
 
 
-def test_a_call_and_a_start_cost_at_most_two_hundredths_of_the_agents_own(
+def test_a_call_and_a_start_cost_at_most_six_hundredths_of_the_agents_own(
     hermes: HermesAgent, tmp_path: Path
 ) -> None:
     install_kit(hermes.home)
@@ -105,7 +105,7 @@ def test_a_call_and_a_start_cost_at_most_two_hundredths_of_the_agents_own(
         kit_start_s = float(start.read_text())
         own_start_s = starts[0][2] - kit_start_s
         table = (
-            f"hermes {hermes.version}: a call: kit {call_ms:.2f} ms (at most {LARGEST_CALL_MS}), with "
+            f"hermes {hermes.version}: a call: kit {call_ms:.2f} ms (guide {GUIDE_CALL_MS}), with "
             f"the request for it {1e3 * statistics.median(kit_s):.2f} ms, 99 % {1e3 * kit_p99:.2f} ms; "
             f"agent {1e3 * statistics.median(own_s):.1f} ms, 99 % {1e3 * own_p99:.1f} ms; "
             f"start: kit {1e3 * kit_start_s:.0f} ms (guide {GUIDE_START_MS}), "
@@ -113,7 +113,7 @@ def test_a_call_and_a_start_cost_at_most_two_hundredths_of_the_agents_own(
         )
         tables.append(table)
         sys.stdout.write(f"\n{table}\n")
-        most_ms = max(LARGEST_CALL_MS, LARGEST_SHARE * 1e3 * statistics.median(own_s))
+        most_ms = LARGEST_SHARE * 1e3 * statistics.median(own_s)
         cheap = call_ms <= most_ms and kit_p99 <= LARGEST_SHARE * own_p99
         if cheap and kit_start_s <= LARGEST_SHARE * own_start_s:
             return

@@ -36,6 +36,11 @@ def test_a_profile_of_another_user_does_not_speak_for_a_house(server: Server) ->
 
     server.until_total(CALLS, "alice-bob", timeout_s=90)
     assert server.total("bob") == 4
+    server.until(
+        'python3 -c \'import json,sys; sys.exit("names" not in'
+        ' json.load(open("/var/lib/timmyd/policy.json")))\'',
+        timeout_s=60,
+    )
     document = server.policy("bob")
     assert [b for b in document["breakers"] if b["house"] == "bob"] == []
     uids = {user: server.run("id", "-u", user).out.strip() for user in ("alice", "bob")}

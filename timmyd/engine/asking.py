@@ -11,9 +11,11 @@ from timmyd.core.judging.houses import moved
 from timmyd.core.model import ModelPerformance, iso
 from timmyd.core.tasks import TASK_TYPES
 from timmyd.engine.breaker_answers import explain_breaker
+from timmyd.engine.events import told_of
 from timmyd.engine.ingest import Ingest
 from timmyd.engine.learning import Learner
 from timmyd.engine.original import ORIGINAL_HOUSES, OriginalVerbs
+from timmyd.house.breaker import BreakerKey
 from timmyd.house.figures import NO_DATA, in_words
 from timmyd.house.keys import FALLBACK_HOUSE
 from timmyd.house.shape import shape as shape_of
@@ -180,8 +182,14 @@ class Answers(OriginalVerbs):
         of_breaker = explain_breaker(
             self.learner.breakers, self.database, self.settings, house, name
         )
+        told = told_of(
+            self.learner.notices.shown(self.clock()), house, BreakerKey.named(house, name)
+        )
+        notices = {"notices": told} if told else {}
         if of_breaker is not None:
-            return {"key": key, **of_breaker}
+            return {"key": key, **of_breaker, **notices}
+        if told:
+            return {"key": key, **notices}
         if any(key in self.learner.choices.tools(unit) for unit in self.learner.choices.units()):
             return {"key": key, **self.explain_route(key)}
         raise KeyError(key)

@@ -14,6 +14,11 @@ def breaker_sentences(found: Mapping[str, Any], now: str | None) -> list[str]:
         found: As the engine explains it.
         now: ISO 8601.
     """
+    lines = _state(found, now)
+    return lines + [f"{words.name(told, 240)}." for told in found.get("notices", ())]
+
+
+def _state(found: Mapping[str, Any], now: str | None) -> list[str]:
     house, name = words.name(found["house"]), words.name(found["name"])
     what = f"{name} in {house}"
     if found["state"] == CLOSED:

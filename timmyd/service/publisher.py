@@ -23,6 +23,7 @@ class Publisher:
     Attributes:
         revision: Of the newest document; 0 before the first.
         published_at: Unix seconds; None before the first.
+        waits_s: Seconds until figures that are held back may go out; 0 while none are.
     """
 
     def __init__(
@@ -32,6 +33,7 @@ class Publisher:
         self.target = target
         self.revision = max(engine.revision, _revision_in(target))
         self.published_at: float | None = None
+        self.waits_s = 0.0
         self._disk = disk
         self._content: str | None = None
         self._decisions: object = None
@@ -58,8 +60,11 @@ class Publisher:
         fresh = 0 <= age_s < life_s / 2
         decisions = _decisions(document)
         is_new = content != self._content and (decisions != self._decisions or age_s >= _PACE_S)
+        held = content != self._content and not is_new and fresh
+        self.waits_s = max(0.0, _PACE_S - age_s) if held else 0.0
         if not is_new and fresh and self.target.exists():
             return False
+        self.waits_s = 0.0
         self.engine.announce(revision, now=now)
         self.revision = revision
         try:

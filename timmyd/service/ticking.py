@@ -174,6 +174,8 @@ class Ticking:
                 self._metrics.published(now, self.publisher.revision)
                 self._log.event("policy_published", revision=self.publisher.revision)
             self._once.forget("publish")
+            if self.publisher.waits_s:
+                self._tick.soon(self._steady(), self.publisher.waits_s)
         except PublishError as error:
             self._metrics.failure("publish")
             if self._once.first("publish", error.detail):

@@ -70,7 +70,7 @@ def test_what_is_roots_or_not_there_changes_nothing(tmp_path: Path) -> None:
 
 @ONLY_ROOT
 def test_orders_of_root_are_written_as_the_owner(state: Path) -> None:
-    done = run(state, "breaker", "force", "ezra", "terminal")
+    done = run(state, "policy", "pin", "ezra.evidence_threshold", "0.7")
 
     assert done.returncode == 0, done.stderr
     made = [path for path in state.rglob("*") if path != state]
@@ -82,7 +82,7 @@ def test_orders_of_root_are_written_as_the_owner(state: Path) -> None:
 def test_a_backup_goes_where_only_root_may_write_and_comes_back_as_the_owners(
     state: Path, tmp_path: Path
 ) -> None:
-    run(state, "breaker", "force", "ezra", "terminal")
+    run(state, "policy", "pin", "ezra.evidence_threshold", "0.7")
     hidden = tmp_path / "hidden"
     hidden.mkdir(mode=0o700)
     copy = hidden / "copy.db"
@@ -100,7 +100,7 @@ def test_a_backup_goes_where_only_root_may_write_and_comes_back_as_the_owners(
 def test_a_link_laid_in_the_state_does_not_lead_root_anywhere(
     state: Path, tmp_path: Path, name: str
 ) -> None:
-    run(state, "breaker", "force", "ezra", "terminal")
+    run(state, "policy", "pin", "ezra.evidence_threshold", "0.7")
     copy = tmp_path / "copy.db"
     run(state, "db", "backup", str(copy))
     precious = tmp_path / "precious"
@@ -156,7 +156,7 @@ def test_root_does_not_run_the_daemon_of_another_user(state: Path) -> None:
 
 @ONLY_ROOT
 def test_a_report_that_root_names_is_written_by_root(state: Path, tmp_path: Path) -> None:
-    run(state, "breaker", "force", "ezra", "terminal")
+    run(state, "policy", "pin", "ezra.evidence_threshold", "0.7")
     hidden = tmp_path / "hidden"
     hidden.mkdir(mode=0o700)
 
