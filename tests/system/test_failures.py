@@ -197,9 +197,8 @@ def test_a_corrupt_database_ends_the_start_with_78_and_is_not_touched(server: Se
 
         assert state_of(server) == ("failed", "exit-code", "78")
         assert server.run(f"cat {STATE}/db/timmy.db").out == "garbage\n"
-        told = server.timmyd("status")
-        for said in (words(server), told.out + told.err):
-            assert f"{STATE}/db/timmy.db" in said
+        assert f"cannot use the database {STATE}/db/timmy.db" in words(server)
+        assert "in trouble: the database: it is damaged" in server.timmyd("status").out
     finally:
         server.run(f"rm -r {STATE}/db && mv /tmp/db {STATE}/db").check()
         restart(server)

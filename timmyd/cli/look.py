@@ -58,7 +58,7 @@ def status(
         said = read_status(found.state)
         if not said:
             raise
-        known = said | known | {"trouble": said.get("trouble") or error.detail}
+        known = said | known | {"trouble": said.get("trouble") or f"the database: {error.detail}"}
     if as_json:
         print_json(known)
     else:
