@@ -103,7 +103,8 @@ def _service(given: AttentionInput) -> Iterable[Attention]:
             command="timmyd check",
         )
     for folder in (*given.status.get("folders", ()), *given.status.get("databases", ())):
-        if folder.get("state") in _WELL:
+        # one that is not there has mostly never been: `check` tells of those
+        if folder.get("state") in _WELL or folder.get("reason") == "vanished":
             continue
         yield Attention(
             kind="source",

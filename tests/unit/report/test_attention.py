@@ -151,6 +151,7 @@ def test_troubles_of_the_service_folders_and_files_are_in_the_list() -> None:
     status = {
         "troubles": ["the disk is full"],
         "folders": [
+            {"path": "/never", "house": "c", "state": "missing", "reason": "vanished"},
             {"path": "/h", "house": "a", "state": "missing", "reason": None},
             {"path": "/g", "house": "b", "state": "open", "reason": None},
         ],
