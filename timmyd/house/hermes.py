@@ -92,7 +92,6 @@ def _register(ctx: Any, plugin: "HermesPlugin") -> None:
         kinds = getattr(sys.modules.get("hermes_cli.middleware"), "VALID_MIDDLEWARE", ())
         if LLM_EXECUTION in kinds:
             ctx.register_middleware(LLM_EXECUTION, _around_model(plugin))
-            plugin.holds_requests = True
     with suppress(Exception):
         if plugin.kit().settings.choose_model:
             ctx.register_middleware("llm_request", _guarded(plugin.llm_request))
@@ -173,7 +172,6 @@ class HermesPlugin(SessionHooks):
         make: Callable[[Path], Kit] | None = None,
     ) -> None:
         self.seam = Seam.REPORTS
-        self.holds_requests = False
         self._home = home or hermes_home
         self._make = make or _make_kit
         self._kits: dict[Path, Kit] = {}

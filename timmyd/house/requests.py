@@ -52,8 +52,6 @@ class RequestGate:
         self._end_of_turn = end_of_turn
         self._house = house
         self._open: dict[str, RequestDecision] = {}
-        self.unheld = 0
-        """Requests that a cap or a spiral would have stopped, had their api mode been known."""
 
     def before(
         self, given: Mapping[str, Any], *, session: str, turn: str, beside: bool
@@ -80,7 +78,6 @@ class RequestGate:
             made = answer(mode, said, model=model)
             if made is not None:
                 return RequestDecision(made, rule, turn=turn, model=model)
-            self.unheld += 1
         asked = RequestDecision(ticket=verdict.ticket, turn=turn, model=model)
         self._open[session] = asked
         return asked

@@ -60,11 +60,11 @@ class Publisher:
         fresh = 0 <= age_s < life_s / 2
         decisions = _decisions(document)
         is_new = content != self._content and (decisions != self._decisions or age_s >= _PACE_S)
-        held = content != self._content and not is_new and fresh
-        self.waits_s = max(0.0, _PACE_S - age_s) if held else 0.0
-        if not is_new and fresh and self.target.exists():
-            return False
         self.waits_s = 0.0
+        if not is_new and fresh and self.target.exists():
+            if content != self._content:
+                self.waits_s = _PACE_S - age_s
+            return False
         self.engine.announce(revision, now=now)
         self.revision = revision
         try:
