@@ -248,6 +248,10 @@ class HermesPlugin(SessionHooks):
             return None
         return kit.begin(key, caller, args)
 
+    def _delegating(self) -> str | None:
+        around = _within.get()
+        return None if around is None else around.caller.session
+
     def _caller(self, kit: Kit, given: dict[str, Any]) -> Caller | None:
         return kit.sessions.caller(
             text(given.get("session_id")), text(given.get("turn_id")), text(given.get("task_id")),
@@ -255,17 +259,6 @@ class HermesPlugin(SessionHooks):
         )  # fmt: skip
 
     # ------------------------------------------------------ requests to models
-
-    def ask(self, *, session_id: str = "", **given: Any) -> RequestDecision | None:
-        """A request is about to be sent; None where it is nobody's that we know."""
-        return self.kit().ask(session_id, given, beside=in_side_work()) if session_id else None
-
-    def request_failed(
-        self, asked: RequestDecision | None, *, session_id: str = "", **_: Any
-    ) -> None:
-        """It came to nothing: what was reserved for it is free again."""
-        if asked is not None:
-            self.kit().requests.failed(asked, session_id)
 
     def llm_request(
         self, *, request: Any = None, session_id: str = "", base_url: str = "", **_: Any

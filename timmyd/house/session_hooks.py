@@ -1,4 +1,8 @@
-"""What Hermes tells of sessions, turns and requests to models: remembered, and written down."""
+"""What Hermes tells of sessions, turns and requests to models: remembered, and written down.
+
+From 0.21 on Hermes skips a hook whose callback still runs in another session. No such latch stands before a
+middleware, so the one around requests (`ask`) makes good what a skipped hook did not tell of its turn.
+"""
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
@@ -6,7 +10,7 @@ from typing import Any
 
 from .kit import Kit
 from .model_request import ModelRequest, answered, failed, route, text, word
-from .requests import usage_of
+from .requests import RequestDecision, usage_of
 from .surroundings import cron_job, in_side_work
 
 
@@ -30,6 +34,27 @@ class SessionHooks(ABC):
         kit.keep_caps()
         advice = None if beside else kit.advice(session_id)
         return None if advice is None else {"context": advice}
+
+    def ask(
+        self, *, session_id: str = "", turn_id: str = "", task_id: str = "", **given: Any
+    ) -> RequestDecision | None:
+        """A request is about to be sent; None where it is nobody's that we know."""
+        if not session_id:
+            return None
+        kit, beside = self.kit(), in_side_work()
+        self._about(kit, session_id, given)
+        kit.recorder.about(session_id, parent=self._delegating())
+        if turn_id and not beside and kit.sessions.state(session_id).turn != turn_id:
+            model = text(given.get("model")) or None
+            kit.sessions.begin_turn(session_id, turn_id, task_id or "", model=model, beside=False)
+        return kit.ask(session_id, given, beside=beside)
+
+    def request_failed(
+        self, asked: RequestDecision | None, *, session_id: str = "", **_: Any
+    ) -> None:
+        """It came to nothing: what was reserved for it is free again."""
+        if asked is not None:
+            self.kit().requests.failed(asked, session_id)
 
     def post_api_request(self, *, session_id: str = "", **given: Any) -> None:
         """Record a request to the model that was answered, but for one that we answered."""
@@ -81,6 +106,10 @@ class SessionHooks(ABC):
         """A subagent starts: its session has a parent."""
         if child_session_id:
             self.kit().recorder.about(child_session_id, parent=parent_session_id or None)
+
+    @abstractmethod
+    def _delegating(self) -> str | None:
+        """The session whose call this context runs within: the parent of a session that is another."""
 
     def _about(self, kit: Kit, session_id: str, given: Mapping[str, Any]) -> None:
         platform = text(given.get("platform")) or None

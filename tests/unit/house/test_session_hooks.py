@@ -193,3 +193,26 @@ def test_the_command_says_how_long_new_refusals_are_advice(tmp_path: Path) -> No
     said = Agent(tmp_path, grace_until=time.time() + 86_400.0).plugin.command()
     assert "new in this version are advice only until 20" in said
     assert KitSettings("timmy").grace_until is None
+
+
+def test_what_a_skipped_hook_did_not_tell_the_middleware_around_requests_does(agent: Agent) -> None:
+    agent.plugin.ask(
+        session_id="s1", turn_id="t7", task_id="k7", platform="telegram", model="m", api_mode="x"
+    )
+    agent.call(turn="t7")
+
+    assert _header(agent, "s1")["platform"] == "telegram"
+    assert agent.lines("tool")[0]["model"] == "m"
+
+
+def test_a_session_that_starts_within_a_call_of_another_is_its_child(agent: Agent) -> None:
+    agent.turn()
+    given = {"tool_name": "delegate_task", "session_id": "s1", "turn_id": "t1", "tool_call_id": "d"}
+    call = agent.plugin.enter(args={}, **given)
+    agent.plugin.ask(session_id="child", turn_id="c1", platform="subagent", model="m")
+    agent.plugin.ask(session_id="s1", turn_id="t1", platform="cli", model="m")
+    agent.plugin.leave(call, result="{}")
+    agent.call(session="child", turn="c1")
+
+    assert _header(agent, "child")["parent"] == "s1"
+    assert _header(agent, "s1")["parent"] is None
