@@ -198,7 +198,7 @@ class Kit:
             turn=caller.turn,
             inner=caller.inner,
             model=model,
-            signature=signature(args),
+            signature=decision.key.signature if decision and decision.key else signature(args),
             shape=short,
             outcome=outcome,
             rule=rule,
@@ -215,7 +215,7 @@ class Kit:
         if self.obeys:
             self.obedience.after(
                 key.tool, outcome, task=task, session=caller.session, turn=caller.turn,
-                key=None if decision is None else decision.key, answer=answer,
+                key=decision and decision.key, answer=answer,
             )  # fmt: skip
 
     def ask(self, session_id: str, given: Mapping[str, Any], *, beside: bool) -> RequestDecision:
@@ -257,9 +257,9 @@ class Kit:
             return warning
         state = self.sessions.state(session_id)
         spared, state.spared = tuple(state.spared)[:MOST_LINES], {}
-        lines = (*filter(None, (warning,)), *self.obedience.advising.lines())
-        news = () if lines == state.advised else lines
-        state.advised = lines
+        before = state.advised
+        state.advised = lines = (*filter(None, (warning,)), *self.obedience.advising.lines())
+        news = () if lines == before else lines
         return "\n".join((*news, *spared)) or None
 
     def choose_model(
@@ -294,7 +294,7 @@ class Kit:
         skill = self.sessions.state(session_id).skill
         self.recorder.model(session_id, **request._asdict(), skill=skill)
         if self.obeys and request.model is not None:
-            house = self.settings.house
             self.policies.record(
-                None, request.outcome, house=house, session=session_id, model=request.model
-            )
+                None, request.outcome,
+                house=self.settings.house, session=session_id, model=request.model,
+            )  # fmt: skip

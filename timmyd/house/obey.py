@@ -102,7 +102,7 @@ class Obedience:
             return Decision(
                 allowed=False, message=message, rule=BREAKER_OPEN, task=task, shape=short
             )
-        key = None if inner else self.repeats.key(tool, args)
+        key = None if inner else RepeatKey(tool, args)
         failures = 0
         if key is not None and not verdict.probe:
             failures = self.repeats.failures(key, short, session=session, turn=turn)

@@ -5,8 +5,7 @@ from typing import Any
 from .keys import is_name
 from .reader import Policies
 from .retries import hopeless, upper_bound
-from .shape import signature
-from .spirals import RepeatKey, Spirals, Stuck, repeat_key
+from .spirals import RepeatKey, Spirals, Stuck
 
 RETRY_LIMIT = "retry_limit"
 DEFAULT_LIMIT = 3
@@ -26,10 +25,6 @@ class Repeats:
         self._policies = policies
         self._house = house
         self._spirals = Spirals()
-
-    def key(self, tool: str, args: Any) -> RepeatKey:
-        """What a call is known by when it is made again."""
-        return repeat_key(tool, args, signature(args))
 
     def failures(self, key: RepeatKey, short: str, *, session: str, turn: str) -> int:
         """After how many failures the call is to be refused; 0: it may run."""

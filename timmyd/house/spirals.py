@@ -28,12 +28,34 @@ _FAILED: Final = frozenset({"error", "timeout"})
 _MENDS: Final = "build"
 
 
-class RepeatKey(NamedTuple):
-    """What makes two calls the same: exactly, and but for white space and digits in their arguments."""
+class RepeatKey:
+    """What makes two calls the same: exactly, and but for white space and digits in their arguments.
 
-    tool: str
-    exact: str
-    folded: str
+    Args:
+        tool: The tool of the call.
+        args: Its arguments, a mapping or JSON text.
+
+    Attributes:
+        signature: Of the arguments.
+        exact: Equal for equal calls of a tool.
+    """
+
+    __slots__ = ("_args", "_folded", "exact", "signature", "tool")
+
+    def __init__(self, tool: str, args: object) -> None:
+        self.tool = tool
+        self.signature = signature(args)
+        self.exact = f"{tool} {self.signature}"
+        self._args = args
+        self._folded = ""
+
+    @property
+    def folded(self) -> str:
+        """Equal for calls that differ only in white space and digits; worked out only where something failed."""
+        if not self._folded:
+            self._folded = f"{self.tool} ~{signature(_folded(self._args))}"
+            self._args = None
+        return self._folded
 
 
 class Repetition(NamedTuple):
@@ -63,6 +85,9 @@ class Repetition(NamedTuple):
         if self.alike >= max(limit, ALIKE_LIMIT):
             return self.alike
         return limit if self.waiting else 0
+
+
+_NEW: Final = Repetition()
 
 
 class Stuck(NamedTuple):
@@ -127,6 +152,11 @@ class _Session:
         self.refused = 0
         self.stuck: Stuck | None = None
 
+    @property
+    def troubled(self) -> bool:
+        """Whether anything failed that a call could repeat."""
+        return bool(self.failed or self.alike or self.waits)
+
     def mended(self) -> None:
         """Something was changed on purpose: every call may work now."""
         self.failed.clear()
@@ -146,6 +176,8 @@ class Spirals:
         """How often a call that is about to run has failed in this turn."""
         with self._lock:
             state = self._state(session, turn)
+            if not state.troubled:
+                return _NEW
             failed, alike = state.failed.get(call.exact), state.alike.get(call.folded)
             waits = (state.waits.get(call.exact), state.waits.get(call.folded))
             return Repetition(
@@ -185,7 +217,8 @@ class Spirals:
             Whether its failure says nothing new of its tool: the very same call has failed in this turn, and
             has not worked since.
         """
-        exact, folded = _hashes(answer)
+        text = _text(answer)
+        exact = _hash(text)
         with self._lock:
             state = self._state(session, turn)
             new = (call.exact, exact) not in state.seen
@@ -194,13 +227,14 @@ class Spirals:
                 state.seen.add((call.exact, exact))
             if outcome in _FAILED:
                 state.blamed.add(call.exact)
-                self._failed(state, call, exact, folded)
+                self._failed(state, call, exact, _hash(_VARIES.sub("#", _IDS.sub("#", text))))
             elif outcome == "ok":
                 state.blamed.discard(call.exact)
-                for table in (state.failed, state.waits):
-                    table.pop(call.exact, None)
-                for table in (state.alike, state.waits):
-                    table.pop(call.folded, None)
+                if state.troubled:
+                    for table in (state.failed, state.waits):
+                        table.pop(call.exact, None)
+                    for table in (state.alike, state.waits):
+                        table.pop(call.folded, None)
                 if task == _MENDS:
                     state.mended()
             if new:
@@ -247,17 +281,6 @@ class Spirals:
         return state
 
 
-def repeat_key(tool: str, args: object, exact: str) -> RepeatKey:
-    """The keys of a call.
-
-    Args:
-        tool: Its tool.
-        args: Its arguments, a mapping or JSON text.
-        exact: Their signature, which every call has anyway.
-    """
-    return RepeatKey(tool, f"{tool} {exact}", f"{tool} ~{signature(_folded(args))}")
-
-
 def _folded(value: object, depth: int = 0) -> object:
     """Arguments with white space and runs of digits made one, as deep as arguments may sanely be."""
     if isinstance(value, str):
@@ -276,11 +299,12 @@ def _folded(value: object, depth: int = 0) -> object:
     return type(value).__name__
 
 
-def _hashes(answer: object) -> tuple[str, str]:
+def _text(answer: object) -> str:
+    """What an answer says: both its ends, where it is long."""
     text = answer if isinstance(answer, str) else _said(answer)
     if len(text) > 2 * _MOST_ANSWER:
         text = f"{len(text)} {text[:_MOST_ANSWER]} {text[-_MOST_ANSWER:]}"
-    return _hash(text), _hash(_VARIES.sub("#", _IDS.sub("#", text)))
+    return text
 
 
 def _said(answer: object) -> str:
