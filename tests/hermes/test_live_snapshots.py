@@ -14,7 +14,8 @@ from tests.hermes.support.agent import HermesAgent
 from tests.hermes.support.script import Step, ToolCall, call, calls, say
 from timmyd.store.database import PatternDatabase
 
-WITHIN_S = 2.0
+WITHIN_S = 10.0
+"""Two seconds are promised; a loaded machine gets five times as long."""
 _GENEROUS_S = 20.0
 
 
