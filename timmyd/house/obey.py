@@ -6,12 +6,12 @@ from typing import Any, NamedTuple
 
 from .advising import TASKS, Advice
 from .drawing import drawn_by
+from .folding import RepeatKey
 from .judgement import RATED
 from .keys import ROUTING
 from .reader import Policies
 from .repeats import RETRY_LIMIT, Repeats
 from .shape import shape
-from .spirals import RepeatKey
 
 BREAKER_OPEN = "breaker_open"
 HELD_BACK = "evidence_threshold"

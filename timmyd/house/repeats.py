@@ -2,10 +2,11 @@
 
 from typing import Any
 
+from .folding import RepeatKey
 from .keys import is_name
 from .reader import Policies
 from .retries import hopeless, upper_bound
-from .spirals import RepeatKey, Spirals, Stuck
+from .spirals import Spirals, Stuck
 
 RETRY_LIMIT = "retry_limit"
 DEFAULT_LIMIT = 3

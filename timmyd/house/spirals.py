@@ -3,12 +3,10 @@
 Nothing here is written anywhere: hashes of arguments and answers live in memory, for as long as a session does.
 """
 
-import hashlib
-import re
 import threading
 from typing import Final, NamedTuple
 
-from .shape import signature
+from .folding import RepeatKey, brief, digest, folded_digest
 
 ALIKE_LIMIT: Final = 8
 """Failures of calls that differ only in white space and digits, all with one error, before a refusal."""
@@ -18,44 +16,8 @@ REFUSALS_TO_END: Final = 2
 
 _MOST_SESSIONS: Final = 256
 _MOST_CALLS: Final = 512
-_MOST_ANSWER: Final = 16_384
-_MOST_FOLDED: Final = 65_536
-_DEEPEST: Final = 64
-_VARIES: Final = re.compile(r"[\s\d]+")
-_IDS: Final = re.compile(r"\b(?:[0-9a-fA-F]{4,}(?:-[0-9a-fA-F]{4,})+|[^\W\d]*\d\w*)")
-"""Words that hold a digit, and UUIDs: a moment, the id of a request, an address in memory."""
 _FAILED: Final = frozenset({"error", "timeout"})
 _MENDS: Final = "build"
-
-
-class RepeatKey:
-    """What makes two calls the same: exactly, and but for white space and digits in their arguments.
-
-    Args:
-        tool: The tool of the call.
-        args: Its arguments, a mapping or JSON text.
-
-    Attributes:
-        signature: Of the arguments.
-        exact: Equal for equal calls of a tool.
-    """
-
-    __slots__ = ("_args", "_folded", "exact", "signature", "tool")
-
-    def __init__(self, tool: str, args: object) -> None:
-        self.tool = tool
-        self.signature = signature(args)
-        self.exact = f"{tool} {self.signature}"
-        self._args = args
-        self._folded = ""
-
-    @property
-    def folded(self) -> str:
-        """Equal for calls that differ only in white space and digits; worked out only where something failed."""
-        if not self._folded:
-            self._folded = f"{self.tool} ~{signature(_folded(self._args))}"
-            self._args = None
-        return self._folded
 
 
 class Repetition(NamedTuple):
@@ -217,8 +179,8 @@ class Spirals:
             Whether its failure says nothing new of its tool: the very same call has failed in this turn, and
             has not worked since.
         """
-        text = _text(answer)
-        exact = _hash(text)
+        text = brief(answer)
+        exact = digest(text)
         with self._lock:
             state = self._state(session, turn)
             new = (call.exact, exact) not in state.seen
@@ -227,7 +189,7 @@ class Spirals:
                 state.seen.add((call.exact, exact))
             if outcome in _FAILED:
                 state.blamed.add(call.exact)
-                self._failed(state, call, exact, _hash(_VARIES.sub("#", _IDS.sub("#", text))))
+                self._failed(state, call, exact, folded_digest(text))
             elif outcome == "ok":
                 state.blamed.discard(call.exact)
                 if state.troubled:
@@ -279,44 +241,6 @@ class Spirals:
         if state.turn != turn:
             state.begin(turn)
         return state
-
-
-def _folded(value: object, depth: int = 0) -> object:
-    """Arguments with white space and runs of digits made one, as deep as arguments may sanely be."""
-    if isinstance(value, str):
-        if len(value) > 2 * _MOST_FOLDED:  # what a file holds: its middle as it is, which is fast
-            middle = _hash(value[_MOST_FOLDED:-_MOST_FOLDED])
-            return [_folded(value[:_MOST_FOLDED]), middle, _folded(value[-_MOST_FOLDED:])]
-        return _VARIES.sub("#", value.strip())
-    if isinstance(value, bool) or value is None:
-        return value
-    if isinstance(value, (int, float)):
-        return "#"
-    if depth < _DEEPEST and isinstance(value, dict):
-        return {str(name): _folded(item, depth + 1) for name, item in value.items()}
-    if depth < _DEEPEST and isinstance(value, (list, tuple)):
-        return [_folded(item, depth + 1) for item in value]
-    return type(value).__name__
-
-
-def _text(answer: object) -> str:
-    """What an answer says: both its ends, where it is long."""
-    text = answer if isinstance(answer, str) else _said(answer)
-    if len(text) > 2 * _MOST_ANSWER:
-        text = f"{len(text)} {text[:_MOST_ANSWER]} {text[-_MOST_ANSWER:]}"
-    return text
-
-
-def _said(answer: object) -> str:
-    """What an answer that is no text says: whatever a tool may return, its name at least."""
-    try:
-        return repr(answer)
-    except Exception:  # noqa: BLE001 - code of the tool's, or deeper than Python goes
-        return type(answer).__name__
-
-
-def _hash(text: str) -> str:
-    return hashlib.blake2b(text.encode("utf-8", "replace"), digest_size=12).hexdigest()
 
 
 def _bound(table: dict[str, _Failures] | dict[str, _Wait]) -> None:

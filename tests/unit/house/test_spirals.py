@@ -7,8 +7,9 @@ from collections.abc import Callable, Iterable
 import pytest
 from hypothesis import given, strategies as st
 
+from timmyd.house.folding import RepeatKey
 from timmyd.house.retries import bounds, hopeless, upper_bound
-from timmyd.house.spirals import RepeatKey, Spirals, Stuck
+from timmyd.house.spirals import Spirals, Stuck
 
 PRIOR = {"nothing": "learned"}
 
