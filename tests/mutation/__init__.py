@@ -1,0 +1,1 @@
+"""Small changes to the source that the tests must notice; by `python -m tests.mutation`."""
