@@ -42,13 +42,19 @@ def work(home: MadeHome, sid: str, number: int = 1) -> None:
 
 
 def model_line(
-    home: MadeHome, sid: str, n: int, model: str, *, tokens: tuple[int, int] | None
+    home: MadeHome,
+    sid: str,
+    n: int,
+    model: str,
+    *,
+    tokens: tuple[int, int] | None,
+    outcome: str = "ok",
 ) -> None:
     path = home.sessions / "timmy" / f"{sid}.jsonl"
     lines = (
         [] if path.exists() else [{"schema": "timmy.telemetry/1", "run": RUN, "session_id": sid}]
     )
-    line = {"run": RUN, "n": n, "at": home.at, "kind": "model", "model": model, "outcome": "ok"}
+    line = {"run": RUN, "n": n, "at": home.at, "kind": "model", "model": model, "outcome": outcome}
     if tokens is not None:
         line |= {"tokens_in": tokens[0], "tokens_out": tokens[1]}
     with path.open("a") as file:
@@ -139,3 +145,12 @@ def test_report_and_page_show_tokens_and_cost_by_house_and_model(home: MadeHome)
         assert "Tokens and cost" in text
         assert "1,000,000" in text
         assert "3.00" in text
+
+
+def test_what_the_kit_answered_itself_says_nothing_of_a_model(home: MadeHome) -> None:
+    for n in range(1, 40):
+        model_line(home, "S1", n, "m", tokens=None, outcome="blocked")
+    model_line(home, "S1", 40, "m", tokens=(5, 5))
+    store, (found,) = used(home)
+    assert found.requests == 1
+    assert [(ok, failed) for *_, ok, failed in store.request_totals(0.0)] == [(1, 0)]

@@ -150,7 +150,9 @@ def _take_other_line(
     house = batch.house_of(lineage) or origin.house
     if line.kind == "end":
         batch.add_turn(Turn(at, lineage, house, line.completed, line.interrupted, line.policy))
-    elif line.model:
+    elif (
+        line.model and line.outcome != "blocked"
+    ):  # what we answered ourselves says nothing of a model
         model = clean_model(line.model)
         ok = line.outcome == "ok"
         batch.add_request(

@@ -4,7 +4,6 @@ The ledger is one small file under a lock; a lock that cannot be had, or a file 
 pass and says so, unless the caps say `on_trouble = "stop"`.
 """
 
-import fcntl
 import json
 import os
 import time
@@ -17,15 +16,13 @@ from typing import Any, Final, NamedTuple
 from zoneinfo import ZoneInfo
 
 from .ledger import Ledger, LedgerError, Reached, caps_of, lower, money_of, window_ends
+from .shared_file import LockedError, locked, read, replace, stamp
 
 PUBLISHED_FILE: Final = "budget.json"
 OWN_FILE: Final = "budget_own.json"
 LEDGER_FILE: Final = "ledger.json"
 LOCK_FILE: Final = "ledger.lock"
 WARN: Final = 0.8
-_LOCK_S: Final = 0.5
-_LOCK_STEP_S: Final = 0.005
-_LARGEST_BYTES: Final = 1 << 20
 _STOP: Final = "stop"
 
 
@@ -77,21 +74,21 @@ class Budget:
         path = self.folder / PUBLISHED_FILE
         data = json.dumps(table, sort_keys=True).encode() if table else b""
         with suppress(OSError):
-            if data and _read(path) != data:
+            if data and read(path) != data:
                 self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-                _replace(path, data)
+                replace(path, data)
             elif not data:
                 path.unlink(missing_ok=True)
 
     def load(self) -> dict[str, float]:
         """The caps in force: the operator's, each lowered where the house's own is lower."""
         paths = (self.folder / PUBLISHED_FILE, self.folder / OWN_FILE)
-        stamp = tuple(_stamp(path) for path in paths)
-        if stamp != self._stamp:
+        stamps = tuple(stamp(path) for path in paths)
+        if stamps != self._stamp:
             published, own = (read_table(path) for path in paths)
             self._table = published
             self.caps = lower(caps_of(published.get("caps")), caps_of(own.get("caps")))
-            self._stamp = stamp
+            self._stamp = stamps
         return self.caps
 
     @property
@@ -187,22 +184,16 @@ class Budget:
 
     @contextmanager
     def _ledger(self, moment: datetime) -> Iterator[Ledger]:
-        self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
-        lock = os.open(self.folder / LOCK_FILE, flags, 0o600)
-        try:
-            _hold(lock)
+        with locked(self.folder / LOCK_FILE):
             path = self.folder / LEDGER_FILE
-            data = _read(path)
+            data = read(path)
             ledger = self._opened(path, data)
             ledger.roll(moment)
             ledger.drop_dead(self._clock(), lambda pid, born: _born(pid) == born != "")
             yield ledger
             after = ledger.dump()
             if after != data:
-                _replace(path, after)
-        finally:
-            os.close(lock)
+                replace(path, after)
 
     def _opened(self, path: Path, data: bytes) -> Ledger:
         """The account as it stands; a damaged one is set aside and begun anew, but where the caps say stop."""
@@ -214,18 +205,6 @@ class Budget:
             self.trouble = "its ledger was damaged and was begun anew"
             path.replace(path.with_name(f"{path.name}.damaged"))
             return Ledger()
-
-
-def _hold(lock: int) -> None:
-    """Take the lock, or give up in half a second: an agent does not wait for an account."""
-    for _ in range(int(_LOCK_S / _LOCK_STEP_S)):
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            time.sleep(_LOCK_STEP_S)
-        else:
-            return
-    raise LedgerError("busy")
 
 
 def _born(pid: int) -> str:
@@ -242,48 +221,18 @@ def _born(pid: int) -> str:
     return "alive"
 
 
-def _stamp(path: Path) -> object:
-    try:
-        info = path.stat()
-    except OSError:
-        return None
-    return info.st_mtime_ns, info.st_size, info.st_ino
-
-
-def _read(path: Path) -> bytes:
-    try:
-        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
-    except FileNotFoundError:
-        return b""
-    try:
-        return os.read(fd, _LARGEST_BYTES)
-    finally:
-        os.close(fd)
-
-
 def read_table(path: Path) -> dict[str, Any]:
     """A small JSON object of ours; empty where there is none that can be used."""
     try:
-        found = json.loads(_read(path) or b"{}")
+        found = json.loads(read(path) or b"{}")
     except (OSError, ValueError, RecursionError):
         return {}
     return found if isinstance(found, dict) else {}
 
 
-def _replace(path: Path, data: bytes) -> None:
-    spare = path.with_name(f".{path.name}.{os.getpid()}.{uuid.uuid4().hex[:8]}")
-    fd = os.open(spare, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-    try:
-        written = os.write(fd, data)
-    finally:
-        os.close(fd)
-    if written != len(data):
-        spare.unlink(missing_ok=True)
-        raise OSError(28, "the disk took a part")
-    spare.replace(path)
-
-
 def _words(error: Exception) -> str:
+    if isinstance(error, LockedError):
+        return "its ledger is in use"
     if isinstance(error, LedgerError):
-        return "its ledger is in use" if str(error) == "busy" else "its ledger is damaged"
+        return "its ledger is damaged"
     return f"its ledger cannot be written ({getattr(error, 'strerror', None) or 'error'})"

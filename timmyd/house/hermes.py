@@ -19,7 +19,7 @@ from typing import Any
 
 from .calls import Caller, CallKey, CallUnderWay
 from .kit import Kit
-from .model_request import figure, text
+from .model_request import figure, route, text
 from .requests import RequestDecision
 from .seam import TOOL_EXECUTION, Seam, seams
 from .session_hooks import SessionHooks
@@ -30,6 +30,7 @@ from .surroundings import (
     in_side_work,
     is_local,
     session_here,
+    state_folder,
     tools,
 )
 
@@ -261,12 +262,14 @@ class HermesPlugin(SessionHooks):
     # ------------------------------------------------------ requests to models
 
     def llm_request(
-        self, *, request: Any = None, session_id: str = "", base_url: str = "", **_: Any
+        self, *, request: Any = None, session_id: str = "", **given: Any
     ) -> dict[str, Any] | None:
         """Put the published model into a request; only registered where that was switched on."""
         if not isinstance(request, dict) or in_side_work():
             return None
-        model = self.kit().choose_model(session_id, request, local=is_local(base_url))
+        where = route(given)
+        local = is_local(where.base_url)
+        model = self.kit().asking.choose_model(session_id, request, where, local=local)
         return None if model is None else {"request": {**request, "model": model}}
 
     def command(self, raw_args: str = "") -> str:
@@ -288,4 +291,4 @@ def _key(given: dict[str, Any]) -> CallKey:
 
 def _make_kit(home: Path) -> Kit:
     settings = kit_settings(home, Path(__file__).parent, os.environ)
-    return Kit(home, settings, hermes=hermes_version(), tools=tools)
+    return Kit(home, settings, hermes=hermes_version(), tools=tools, shared=state_folder())

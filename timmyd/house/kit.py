@@ -8,22 +8,23 @@ from typing import Any
 
 from . import KIT_VERSION
 from .advising import MOST_LINES
+from .asking import Asking
 from .budget import Budget
 from .calls import Caller, CallKey, Calls, CallUnderWay, judge_exception
 from .judgement import Judged
 from .keys import is_name
-from .model_request import ModelRequest, Route, text
+from .modes import Mode
 from .obey import BREAKER_OPEN, HELD_BACK, Decision, Obedience
 from .outcome import judge
 from .probes import PROBES
+from .providers import Providers
 from .reader import Policies
 from .recorder import Recorder
-from .requests import RequestDecision, RequestGate, usage_of
+from .requests import RequestGate
 from .sessions import Sessions
 from .settings import KitSettings
 from .shape import signature
 
-SIMPLE, SOVEREIGN = "simple", "sovereign"
 _NOT_RUN = frozenset({"blocked", "cancelled", "rejected"})
 _SKILL_TOOL = "skill_view"
 _REFUSED_IN_0_1 = frozenset({BREAKER_OPEN, HELD_BACK})
@@ -42,6 +43,7 @@ class Kit:
         clock: Unix seconds.
         tools: The tools that the agent has, if that is known.
         draw: A number in [0, 1), for the published shares of exploration.
+        shared: What the user's homes share; None: this home shares nothing.
     """
 
     def __init__(
@@ -54,11 +56,12 @@ class Kit:
         clock: Callable[[], float] = time.time,
         tools: Callable[[], Container[str] | None] = lambda: None,
         draw: Callable[[], float] = random.random,
+        shared: Path | None = None,
     ) -> None:
         self.settings = settings
-        self.obeys = settings.mode != SIMPLE
+        self.obeys = settings.mode != Mode.SIMPLE
         self.policies = policies or Policies(
-            own_only=settings.mode == SOVEREIGN, house=settings.house
+            own_only=settings.mode == Mode.SOVEREIGN, house=settings.house
         )
         folder = home / "sessions" / "timmy"
         self.policies.claim_probes_in(folder / PROBES)
@@ -71,14 +74,21 @@ class Kit:
             clock=clock,
         )
         self.obedience = Obedience(self.policies, settings.house, clock=clock, tools=tools)
-        self.requests = RequestGate(
-            Budget(folder, clock=clock), self.obedience.repeats.end_of_turn, settings.house
-        )
         self.sessions = Sessions()
+        self.requests = RequestGate(
+            Budget(folder, clock=clock),
+            Providers(shared or folder, str(home), clock=clock),
+            self.obedience.repeats.end_of_turn,
+            settings.house,
+            clock=clock,
+        )
+        self.asking = Asking(
+            settings, self.policies, self.recorder, self.obedience, self.sessions, self.requests,
+            refuses=lambda: self._refuses_new_kinds, draw=draw,
+        )  # fmt: skip
         self.unplaced = 0  # calls of which Hermes does not tell whose they are: not recorded
         self._calls = Calls()
         self._clock = clock
-        self._draw = draw
 
     def use_skill(self, session_id: str, skill: object) -> None:
         """A skill was loaded into a session."""
@@ -218,37 +228,10 @@ class Kit:
                 key=decision and decision.key, answer=answer,
             )  # fmt: skip
 
-    def ask(self, session_id: str, given: Mapping[str, Any], *, beside: bool) -> RequestDecision:
-        """A request to a model is about to be sent: what to answer instead, if anything.
-
-        Caps hold in every mode; turns of nothing but repeats end only where the policy is obeyed.
-        """
-        state = self.sessions.state(session_id)
-        asked = self.requests.before(
-            given, session=session_id, turn=state.turn, beside=beside or not self._refuses_new_kinds
-        )
-        if asked.answer is not None:
-            state.ended_by = asked.rule
-            refused = ModelRequest(
-                asked.model or state.model, text(given.get("provider")) or None, "blocked"
-            )
-            self.recorder.model(session_id, **refused._asdict(), rule=asked.rule, skill=state.skill)
-        return asked
-
-    def used(self, session_id: str, model: str | None, usage: Any) -> None:
-        """What a request used, as Hermes tells it."""
-        self.requests.usage(session_id, model or "", usage_of(usage))
-
     @property
     def _refuses_new_kinds(self) -> bool:
         until = self.settings.grace_until
         return self.obeys and (until is None or self._clock() >= until)
-
-    def keep_caps(self) -> None:
-        """Keep the published caps of the house, so that they hold without the daemon."""
-        table = self.policies.budget(self.settings.house)
-        if table is not None:
-            self.requests.budget.publish(table)
 
     def advice(self, session_id: str) -> str | None:
         """What to tell the model at the start of a turn: only what it was not told last time."""
@@ -261,40 +244,3 @@ class Kit:
         state.advised = lines = (*filter(None, (warning,)), *self.obedience.advising.lines())
         news = () if lines == before else lines
         return "\n".join((*news, *spared)) or None
-
-    def choose_model(
-        self, session_id: str, request: Mapping[str, Any], *, local: bool
-    ) -> str | None:
-        """The published model for the work at hand, drawn once a turn and task type; None: leave it."""
-        if not self.obeys or (self.settings.mode == SOVEREIGN and not local):
-            return None
-        state = self.sessions.state(session_id)
-        if state.task not in state.chosen:
-            state.chosen[state.task] = (
-                self.obedience.draw_model(state.task, self._draw(), own=str(request.get("model")))
-                or ""
-            )
-        model = state.chosen[state.task]
-        state.drawn = model or None
-        return model if model and model != request.get("model") else None
-
-    def asked(
-        self, session_id: str, went: Route, *, beside: bool
-    ) -> tuple[str | None, Route | None]:
-        """A request to a model is over: which model was asked, and where the one before it went."""
-        state = self.sessions.state(session_id)
-        before = state.route
-        state.route = went
-        if went.model and not beside:
-            state.model = went.model
-        return (None if beside else state.drawn) or went.model or None, before
-
-    def count_model(self, session_id: str, request: ModelRequest) -> None:
-        """Record a request to a model, and count it towards the breaker of the model."""
-        skill = self.sessions.state(session_id).skill
-        self.recorder.model(session_id, **request._asdict(), skill=skill)
-        if self.obeys and request.model is not None:
-            self.policies.record(
-                None, request.outcome,
-                house=self.settings.house, session=session_id, model=request.model,
-            )  # fmt: skip

@@ -4,6 +4,8 @@ import re
 from collections.abc import Mapping
 from typing import Any, Final, NamedTuple
 
+from .outages import DEFINITE, NEEDED, FailedRequest
+
 _WORD: Final = re.compile(r"([a-z][a-z0-9_]{0,39})(?:\(.*)?", re.DOTALL)
 _BY_STATUS: Final = {
     401: "auth",
@@ -15,6 +17,7 @@ _BY_STATUS: Final = {
     504: "timeout",
     529: "overloaded",
 }
+_FORBIDDEN: Final = 403
 _SERVER_ERRORS: Final = range(500, 600)
 _TIMEOUTS: Final = ("timeout", "timed out")
 
@@ -98,6 +101,21 @@ def failed(given: Mapping[str, Any], model: str | None, fallback_from: str | Non
         error_class=error_class,
         fallback_from=fallback_from,
         retry=count(given.get("retry_count")) or None,
+    )
+
+
+def failure_of(given: Mapping[str, Any], request: ModelRequest) -> FailedRequest:
+    """What a request that failed says of its provider, from the payload of `api_request_error`.
+
+    A 403 without more may be an answer to what was asked, so it counts as any other failure does.
+    """
+    retries = max(1, count(given.get("max_retries")) or NEEDED)
+    last = (count(given.get("retry_count")) or 0) + 1 >= retries
+    definite = request.error_class in DEFINITE and count(given.get("status_code")) != _FORBIDDEN
+    return FailedRequest(
+        request.error_class or "",
+        gave_up=last or given.get("retryable") is False,
+        needed=1 if definite else min(NEEDED, retries),
     )
 
 

@@ -216,28 +216,38 @@ class Obedience:
         best = choice.get("best") or choice.get("weights") or {model: 1.0}
         return model, self._is_sure(float(best.get(model, 0.0)))
 
-    def draw_model(self, task: str, draw: float, *, own: str | None = None) -> str | None:
+    def draw_model(
+        self,
+        task: str,
+        draw: float,
+        *,
+        own: str | None = None,
+        is_down: Callable[[str], bool] = lambda _: False,
+    ) -> str | None:
         """The model to use by itself, drawn by the published shares; None: leave the house's own.
 
         A house whose own model is among those compared shares its calls out as published from the
-        start; another keeps to its own until one is clearly the better. A model whose breaker is
-        open is left out.
+        start; another keeps to its own until one is clearly the better, or its own is down. A model
+        that is down, or whose breaker is open, is left out.
 
         Args:
             task: The task type.
             draw: Uniform in [0, 1).
             own: The model that the house uses without being told.
+            is_down: Whether a model's provider is known not to answer.
         """
         found = self.model_for(task)
         choice = self.policies.choice(task, self.house)
         if found is None or choice is None:
             return None
-        if not found[1] and own not in choice.get("weights", {}):
+        is_own_kept = own not in choice.get("weights", {}) and not (own and is_down(own))
+        if not found[1] and is_own_kept:
             return None
         shares = dict(sorted(choice.get("weights", {}).items())) or {found[0]: 1.0}
         while shares:
             model = drawn_by(shares, draw)
-            if self.policies.allows(None, house=self.house, model=model).allowed:
+            allowed = self.policies.allows(None, house=self.house, model=model).allowed
+            if allowed and not is_down(model):
                 return model
             del shares[model]
         return None

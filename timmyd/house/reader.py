@@ -22,7 +22,7 @@ LOOK_EVERY_S = 1.0
 MOST_AHEAD_S = 300.0
 """A document dated further ahead of this machine's clock is not obeyed: one of the two clocks is wrong."""
 SERVICE_PLACE = "/var/lib/timmyd/policy.json"
-_OLDER = "older"
+Closed = tuple[str, float | None, float | None]
 
 
 def places(environment: Mapping[str, str]) -> tuple[str, ...]:
@@ -222,15 +222,15 @@ class Policies:
         with suppress(Exception), self._lock:
             self._breakers.record(house, tool, self._clock(), outcome, session=session, model=model)
 
-    def closed_to(self, house: str) -> list[tuple[str, float | None, float | None]]:
-        """The tools that a house may not call now: name, since when, when the next probe may go."""
-        if self.document is None:
-            return []
+    def closed_to(self, house: str, *, models: bool = False) -> list[Closed]:
+        """The tools (or `models`) that a house may not use now: name, since when, when the next probe may go."""
+        listed = () if self.document is None else self._breakers
         with suppress(Exception), self._lock:
             return [
-                (key.tool, breaker.since, breaker.probe_at)
-                for key, breaker in self._breakers
-                if key.house == house and key.tool is not None and breaker.state != CLOSED
+                (name, breaker.since, breaker.probe_at)
+                for key, breaker in listed
+                if (name := key.model if models else key.tool) is not None and key.house == house
+                if breaker.state != CLOSED
             ]
         return []
 
@@ -317,7 +317,7 @@ def _look_at(place: _Place, now: float, *, own_only: bool) -> None:
         place.problem = ""
     except PolicyError as error:
         place.problem = error.code
-        if error.code == _OLDER:  # to be asked again: it may do once the newer one has expired
+        if error.code == "older":  # to be asked again: it may do once the newer one has expired
             place.stamp = None
     except FileNotFoundError:
         place.stamp, place.problem = None, "missing"

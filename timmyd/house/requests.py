@@ -1,18 +1,26 @@
-"""Requests to models: let through, booked, or answered by ourselves when a cap or a spiral ends the turn."""
+"""Requests to models: let through, booked, or answered by ourselves when a cap, a spiral or an outage ends the turn."""
 
 import hashlib
+import time
 from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Any, Final, NamedTuple
 
 from .answers import answer
 from .budget import Budget, BudgetVerdict, Usage
+from .keys import is_name
 from .ledger import Reached
 from .model_request import count, text
+from .outages import Outage, Upstream
+from .providers import PROVIDER_DOWN, Providers, outage_answer
 from .repeats import RETRY_LIMIT
+from .surroundings import has_fallback, is_interrupted
 
 BUDGET = "budget"
 _PERCENT = 100.0
+_MOST_SESSIONS: Final = 4096
+_PATIENCE_S: Final = 6.0
+_LOOK_EVERY_S: Final = 0.2
 
 
 class RequestDecision(NamedTuple):
@@ -20,7 +28,7 @@ class RequestDecision(NamedTuple):
 
     Attributes:
         answer: What is given instead of the model's; None where the request is sent.
-        rule: Why: `retry_limit` or `budget`.
+        rule: Why: `retry_limit`, `provider_down` or `budget`.
         ticket: Of the budget.
         turn: Its turn.
         model: The model that is asked.
@@ -41,20 +49,43 @@ class RequestGate:
 
     Args:
         budget: The caps of the house.
+        providers: What is known to be down.
         end_of_turn: Gives the answer that ends a turn of nothing but repeats, by session and turn.
         house: Whose requests these are.
+        clock: Unix seconds.
+        pause: Waits so many seconds.
+        has_fallback: Whether Hermes turns to another provider by itself, which an answer of ours would keep it from.
     """
 
     def __init__(
-        self, budget: Budget, end_of_turn: Callable[[str, str], str | None], house: str
+        self,
+        budget: Budget,
+        providers: Providers,
+        end_of_turn: Callable[[str, str], str | None],
+        house: str,
+        *,
+        clock: Callable[[], float] = time.time,
+        pause: Callable[[float], None] = time.sleep,
+        has_fallback: Callable[[], bool] = has_fallback,
     ) -> None:
         self.budget = budget
+        self.providers = providers
+        self._clock = clock
+        self._pause = pause
+        self._has_fallback = has_fallback
+        self._under_way: dict[str, str] = {}
         self._end_of_turn = end_of_turn
         self._house = house
         self._open: dict[str, RequestDecision] = {}
 
     def before(
-        self, given: Mapping[str, Any], *, session: str, turn: str, beside: bool
+        self,
+        given: Mapping[str, Any],
+        *,
+        session: str,
+        turn: str,
+        model: str | None = None,
+        may_end: bool,
     ) -> RequestDecision:
         """A request is about to be sent: the answer to give instead, or a reservation.
 
@@ -62,25 +93,58 @@ class RequestGate:
             given: What Hermes tells of it.
             session: Whose request.
             turn: In which turn.
-            beside: It is Hermes' own work beside the session, which no repeat of the session ends.
+            model: The model that was put into it; None: the one that Hermes tells.
+            may_end: It may be answered for another reason than a cap: it is no work beside its session, and a
+                policy that enforces is in force.
         """
-        model, mode = text(given.get("model")), text(given.get("api_mode"))
+        name, mode = model or text(given.get("model")), text(given.get("api_mode"))
         self._forget(session)
-        said = None if beside else self._end_of_turn(session, turn)
-        rule = RETRY_LIMIT
-        verdict = BudgetVerdict()
-        if said is None:
-            verdict = self.budget.before(_name(session, turn))
-            rule = BUDGET
-            if not verdict.allowed:
-                said = self.refusal(verdict)
-        if said is not None:
-            made = answer(mode, said, model=model)
-            if made is not None:
-                return RequestDecision(made, rule, turn=turn, model=model)
-        asked = RequestDecision(ticket=verdict.ticket, turn=turn, model=model)
+        if may_end:
+            for rule, end in ((RETRY_LIMIT, self._spiral), (PROVIDER_DOWN, self._outage)):
+                said = end(given, session, turn, name)
+                made = None if said is None else answer(mode, said, model=name)
+                if made is not None:
+                    return RequestDecision(made, rule, turn=turn, model=name)
+        verdict = self.budget.before(_name(session, turn))
+        made = None if verdict.allowed else answer(mode, self.refusal(verdict), model=name)
+        if made is not None:
+            return RequestDecision(made, BUDGET, turn=turn, model=name)
+        asked = RequestDecision(ticket=verdict.ticket, turn=turn, model=name)
         self._open[session] = asked
         return asked
+
+    def _spiral(self, _: Mapping[str, Any], session: str, turn: str, __: str) -> str | None:
+        return self._end_of_turn(session, turn)
+
+    def _outage(self, given: Mapping[str, Any], session: str, _: str, model: str) -> str | None:
+        """What ends a turn whose provider is down; never between the tries of one request, which are Hermes' own."""
+        request = text(given.get("api_request_id"))
+        if request and self._under_way.get(session) == request:
+            return None
+        upstream = Upstream.of(text(given.get("provider")), text(given.get("base_url")), model)
+        outage = self._waited_out(upstream)
+        if outage is not None:
+            return outage_answer(outage, model if is_name(model) else "your model", self._clock())
+        self._under_way.pop(session, None)
+        self._under_way[session] = request
+        while len(self._under_way) > _MOST_SESSIONS:
+            self._under_way.pop(next(iter(self._under_way)), None)
+        return None
+
+    def _waited_out(self, upstream: Upstream) -> Outage | None:
+        """Why a request cannot be sent; a probe that is due in a moment is waited for rather than a turn ended."""
+        left_s = _PATIENCE_S
+        while (
+            outage := self.providers.admit(upstream, stands_aside=self._stands_aside)
+        ) is not None:
+            if outage.until - self._clock() > left_s:
+                return outage
+            self._pause(_LOOK_EVERY_S)
+            left_s -= _LOOK_EVERY_S
+        return None
+
+    def _stands_aside(self) -> bool:
+        return is_interrupted() or self._has_fallback()
 
     def failed(self, asked: RequestDecision, session: str) -> None:
         """The request came to nothing."""

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from .kit import Kit
-from .model_request import ModelRequest, answered, failed, route, text, word
+from .model_request import ModelRequest, answered, failed, failure_of, route, text, word
 from .requests import RequestDecision, usage_of
 from .surroundings import cron_job, in_side_work
 
@@ -31,7 +31,7 @@ class SessionHooks(ABC):
         kit.sessions.begin_turn(
             session_id, turn_id or "", task_id or "", model=model, beside=beside
         )
-        kit.keep_caps()
+        kit.asking.keep_caps()
         advice = None if beside else kit.advice(session_id)
         return None if advice is None else {"context": advice}
 
@@ -47,7 +47,7 @@ class SessionHooks(ABC):
         if turn_id and not beside and kit.sessions.state(session_id).turn != turn_id:
             model = text(given.get("model")) or None
             kit.sessions.begin_turn(session_id, turn_id, task_id or "", model=model, beside=False)
-        return kit.ask(session_id, given, beside=beside)
+        return kit.asking.before(session_id, given, beside=beside)
 
     def request_failed(
         self, asked: RequestDecision | None, *, session_id: str = "", **_: Any
@@ -61,7 +61,7 @@ class SessionHooks(ABC):
         kit = self.kit()
         if kit.sessions.state(session_id).ended_by and not in_side_work():
             return
-        kit.used(session_id, text(given.get("model")), given.get("usage"))
+        kit.asking.used(session_id, text(given.get("model")), given.get("usage"))
         self._model_line(session_id, given, answered)
 
     def post_auxiliary_call(self, **given: Any) -> None:
@@ -126,5 +126,7 @@ class SessionHooks(ABC):
         kit, beside = self.kit(), in_side_work()
         self._about(kit, session_id, given)
         went = route(given)
-        asked, before = kit.asked(session_id, went, beside=beside)
-        kit.count_model(session_id, told(given, asked, went.fallback_from(before)))
+        asked, before = kit.asking.asked(session_id, went, beside=beside)
+        request = told(given, asked, went.fallback_from(before))
+        failure = None if request.outcome == "ok" else failure_of(given, request)
+        kit.asking.count(session_id, request, went, failure)

@@ -5,6 +5,8 @@ from typing import Any
 
 from .kit import Kit
 from .policy import is_name
+from .providers import in_words
+from .requests import in_words as budget_in_words
 
 _MOST = 5
 
@@ -25,7 +27,7 @@ def text(kit: Kit, raw_args: str, *, now: float, failures: int, seam: str) -> st
     if tool:
         return _tool(kit, tool)
     lines = [*_policy(kit, now), f"tool calls: this kit {seam}", *_grace(kit, now)]
-    lines += [*_open(kit, now), *_learned(kit)]
+    lines += [*_open(kit, now), *_budgets(kit), *_learned(kit)]
     if kit.recorder.dropped:
         lines.append(f"not recorded: {kit.recorder.dropped} lines that the disk did not take")
     if kit.unplaced:
@@ -57,14 +59,31 @@ def _grace(kit: Kit, now: float) -> list[str]:
 
 
 def _open(kit: Kit, now: float) -> list[str]:
-    found = [item for item in kit.policies.closed_to(kit.settings.house) if is_name(item[0])]
-    if not found:
-        return ["breakers: all closed"]
-    return [
-        f"breaker open: {tool}, "
-        + ("until cleared" if at is None else f"next try in {max(0, round(at - now))} s")
-        for tool, _since, at in sorted(found, key=lambda item: item[0])[:_MOST]
-    ]
+    lines: list[str] = []
+    for what, models in (("tool", False), ("model", True)):
+        found = kit.policies.closed_to(kit.settings.house, models=models)
+        shown = sorted((name, at) for name, _, at in found if is_name(name))
+        lines += [
+            f"breaker open: {what} {name}, {_next_try(at, now)}" for name, at in shown[:_MOST]
+        ]
+        if len(shown) > _MOST:
+            lines.append(f"breaker open: {len(shown) - _MOST} more {what}s")
+    for outage in kit.requests.providers.open()[:_MOST]:
+        lines.append(
+            f"provider down: {in_words(outage, 'one model')}, {_next_try(outage.until, now)}"
+        )
+    return lines or ["breakers: all closed"]
+
+
+def _next_try(at: float | None, now: float) -> str:
+    return "until cleared" if at is None else f"next try in {max(0, round(at - now))} s"
+
+
+def _budgets(kit: Kit) -> list[str]:
+    lines = [f"budget: {budget_in_words(one)}" for one in kit.requests.budget.standing()[:_MOST]]
+    if kit.requests.budget.trouble:
+        lines.append(f"budget: {kit.requests.budget.trouble}")
+    return lines
 
 
 def _learned(kit: Kit) -> list[str]:

@@ -77,6 +77,21 @@ def cron_job(session_id: str) -> str | None:
     return found[1] if found else None
 
 
+def has_fallback() -> bool:
+    """Whether Hermes has another provider to turn to by itself; yes, too, where it does not tell."""
+    with suppress(Exception):
+        config = sys.modules["hermes_cli.config"].load_config_readonly()
+        return bool(config.get("fallback_providers") or config.get("fallback_model"))
+    return True
+
+
+def is_interrupted() -> bool:
+    """Whether the user has asked the agent of this thread to stop."""
+    with suppress(Exception):
+        return bool(sys.modules["tools.interrupt"].is_interrupted())
+    return False
+
+
 def is_local(base_url: str) -> bool:
     """Whether a model's address is on this machine."""
     from ipaddress import ip_address  # noqa: PLC0415 - only where model choice is switched on
@@ -91,8 +106,13 @@ def is_local(base_url: str) -> bool:
         return False
 
 
-def house_folder(house: str) -> Path:
-    """Where a house that is not Hermes keeps its telemetry."""
+def state_folder() -> Path:
+    """Where what belongs to the user and to no home is kept."""
     named = os.environ.get("XDG_STATE_HOME", "")
     state = Path(named) if named.startswith("/") else Path.home() / ".local" / "state"
-    return state / "timmyd" / "houses" / house
+    return state / "timmyd"
+
+
+def house_folder(house: str) -> Path:
+    """Where a house that is not Hermes keeps its telemetry."""
+    return state_folder() / "houses" / house

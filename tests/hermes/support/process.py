@@ -70,6 +70,11 @@ class RunningTurn:
         """The process of the agent, which leads a process group of its own."""
         return self._process.pid
 
+    @property
+    def running(self) -> bool:
+        """Whether the turn still goes on."""
+        return self._process.poll() is None
+
     def finish(self, timeout: float = TURN_TIMEOUT_S) -> TurnResult:
         """Wait for the end of the turn.
 

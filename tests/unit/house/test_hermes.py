@@ -17,6 +17,7 @@ from timmyd.core.publishing import encode
 from timmyd.house import hermes, register
 from timmyd.house.hermes import HermesPlugin
 from timmyd.house.kit import Kit
+from timmyd.house.outages import FailedRequest, Upstream
 from timmyd.house.reader import Policies
 from timmyd.house.settings import KitSettings, house_of, kit_settings
 
@@ -749,13 +750,19 @@ def test_settings_that_make_no_sense_are_the_defaults(tmp_path: Path, text: str)
 def test_the_command_tells_what_is_open_what_was_learned_and_which_revision(agent: Agent) -> None:
     assert "none in force (missing)" in agent.plugin.command("")
     agent.publish(
-        breakers=[open_breaker("web_search"), open_breaker("evil name\u00a0")],
+        breakers=[
+            open_breaker("web_search"),
+            open_breaker("evil name\u00a0"),
+            {**open_breaker("web_search"), "tool": None, "model": "qwen3"},
+        ],
+        budgets={"timmy": {"caps": {"tokens_per_day": 5_000}}},
         predictions={"timmy": {"terminal": figures(0.4, samples=120)}},
     )
     text = agent.plugin.command("")
 
     assert "revision 17" in text
-    assert "breaker open: web_search, next try in " in text
+    assert "breaker open: tool web_search, next try in " in text
+    assert "breaker open: model qwen3, next try in " in text
     assert "learned: terminal succeeds in 40% of 120 calls" in text
     assert (
         "success 40%, Based on 120 similar executions (same tool and house): poor track record"
@@ -764,5 +771,13 @@ def test_the_command_tells_what_is_open_what_was_learned_and_which_revision(agen
     assert agent.plugin.command("no_such") == (
         "no_such: success unknown, Insufficient data for prediction"
     )
+    agent.turn()
+    upstream = Upstream.of("p", "http://here/v1", "m")
+    agent.plugin.kit().requests.providers.failed(
+        upstream, FailedRequest("billing", gave_up=True, needed=1)
+    )
+    text = agent.plugin.command("")
+    assert "(it asks for payment, once), next try in " in text
+    assert "budget: 0 of 5,000 tokens a day (0 %)" in text
     agent.publish(revision=18, mode="observe")
     assert "revision 18 only observes" in agent.plugin.command("")
