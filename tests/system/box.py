@@ -71,6 +71,8 @@ MASKED = [
     "cron.service",
     "prometheus.service",
     "prometheus-node-exporter.service",
+]
+LOGINS = [
     "systemd-logind.service",
     "dbus-org.freedesktop.login1.service",
     "systemd-user-sessions.service",
@@ -148,12 +150,14 @@ class Box:
         name: Its host name, and the name of its cgroup.
         binds: Directories of this machine to see in it, read-only: (here, there).
         size: Of the tmpfs.
+        logins: It has what users' own sessions need: a bus, and somebody who minds them.
     """
 
     folder: Path
     name: str
     binds: Sequence[tuple[Path, str]] = ()
     size: str = "1500m"
+    logins: bool = False
     process: "subprocess.Popen[bytes] | None" = None
     cgroup: Path | None = field(default=None, init=False)
 
@@ -248,7 +252,7 @@ mkdir -p {root}/run {root}/tmp {root}/var/lib/systemd {root}/var/log/journal {un
 : >{root}/etc/machine-id
 echo {self.name} >{root}/etc/hostname
 rm -f {root}/etc/resolv.conf; : >{root}/etc/resolv.conf
-for unit in {" ".join(MASKED)}; do ln -s /dev/null {units}/$unit; done
+for unit in {" ".join(MASKED if self.logins else MASKED + LOGINS)}; do ln -s /dev/null {units}/$unit; done
 (tail --pid={os.getpid()} -f /dev/null; kill -TERM $$) >/dev/null 2>&1 &
 set +e
 while :; do

@@ -93,18 +93,23 @@ def wheels(bootable: None, request: pytest.FixtureRequest) -> Path:  # noqa: ARG
     return folder
 
 
+MakeServer = Callable[..., Server]
+"""Makes a box of this name that is not booted yet; pairs are what else is bound there, and where."""
+
+
 @pytest.fixture(scope="session")
 def make_server(
     bootable: None,  # noqa: ARG001
     fresh_copy: Path,
     wheels: Path,
     tmp_path_factory: pytest.TempPathFactory,
-) -> Callable[[str], Server]:
+) -> MakeServer:
     """Makes a box that is not booted yet."""
 
-    def make(name: str) -> Server:
+    def make(name: str, *binds: tuple[Path, str], logins: bool = False) -> Server:
         folder = tmp_path_factory.mktemp("box")
-        return Server(folder, name, binds=((fresh_copy, "/src"), (wheels, "/wheels")))
+        all_binds = ((fresh_copy, "/src"), (wheels, "/wheels"), *binds)
+        return Server(folder, name, binds=all_binds, logins=logins)
 
     return make
 

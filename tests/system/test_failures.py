@@ -138,12 +138,16 @@ def test_wrong_settings_end_the_start_with_78_and_without_a_restart(server: Serv
         restart(server)
 
 
-def test_a_reload_with_wrong_settings_leaves_the_old_ones_in_force(server: Server) -> None:
+def test_a_reload_with_wrong_settings_fails_and_leaves_the_old_ones_in_force(
+    server: Server,
+) -> None:
     before = server.main_pid()
     server.run("printf '[schedule]\\ntickk = 3\\n' > /etc/timmyd/conf.d/wrong.toml").check()
     try:
-        server.run(f"systemctl reload {UNIT}").check()
+        assert server.run(f"systemctl reload {UNIT}").status != 0
+        assert "tickk" in server.run(f"journalctl -u {UNIT} -o cat").out
 
+        server.run(f"systemctl kill -s HUP --kill-who=main {UNIT}").check()
         server.until(f"journalctl -u {UNIT} TIMMY_EVENT=settings_refused -o cat | grep -q tickk")
         server.until(f"systemctl is-active {UNIT}")
         assert server.main_pid() == before

@@ -36,6 +36,7 @@ MODULES: Final[Mapping[str, tuple[str, ...]]] = {
     "replay": ("replay",),
     "history": ("import",),
     "kit": ("hermes",),
+    "service": ("service",),
     "host": ("enrol", "unenrol", "enrolled"),
     "upkeep": ("db",),
     "notify": ("notify",),

@@ -47,11 +47,17 @@ def check(
             help="Look at this Hermes home, not at those of the settings; may be given again.",
         ),
     ] = None,
+    settings: Annotated[
+        bool,
+        typer.Option(
+            "--settings", help="Look at the settings alone, as a reload of the service does."
+        ),
+    ] = False,
     config: ConfigOption = None,
     state: StateOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Settings, state, policy, Hermes homes and their sources; status 1 if something is wrong."""
+    """Settings, state, policy, Hermes homes and their sources; status 1 if something is wrong, 78 for settings."""
     try:
         found = context(config, state, stay_root=True)
     except ConfigError as error:
@@ -61,6 +67,9 @@ def check(
         ]
         _print(findings, as_json=as_json)
         raise typer.Exit(WRONG_SETTINGS) from None
+    if settings:
+        _print(check_settings(found.paths), as_json=as_json)
+        return
     where = places(found.settings, home or ())
     if home:
         must_be_there(where)
