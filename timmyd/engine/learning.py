@@ -13,7 +13,6 @@ import msgspec
 from timmyd.config import Settings
 from timmyd.core.estimating.notices import Notices
 from timmyd.core.judging.fallbacks import KEY as FALLBACK_KEY
-from timmyd.core.judging.rules.base import Observation
 from timmyd.core.model import AdaptationEvent, Execution
 from timmyd.core.ownership import UNKNOWN
 from timmyd.engine.bound import Bound, bound
@@ -30,13 +29,14 @@ from timmyd.engine.loading import (
     meet,
     rebuild_of,
 )
+from timmyd.engine.name_quota import OTHER, NameQuota, has_names
+from timmyd.engine.observations import of_call, of_turn
 from timmyd.engine.predictions import FRESH_S, REJECTED, Predictions
 from timmyd.engine.retrying import Retrying
 from timmyd.engine.spending import Raises
 from timmyd.engine.watching import notice_events, watch
 from timmyd.house.circuit import CLOSED, OPEN
 from timmyd.house.keys import FALLBACK_HOUSE
-from timmyd.house.obey import HELD_BACK
 from timmyd.house.outcome import RATED
 from timmyd.store.queries import TurnRow
 
@@ -78,6 +78,7 @@ class Learner:
             "choices", self._new_choices(aside), {} if "choices" in older else saved
         )
         self.retrying = self._part("retries", Retrying.load, {} if "retries" in older else saved)
+        self.names = NameQuota(settings.quota, saved.get("names"))
         self.raises = Raises.load(saved.get("raises"))
         self._fallbacks = load_fallbacks({} if "fallbacks" in older else saved)
         self._bound: Bound | None = None
@@ -140,6 +141,7 @@ class Learner:
             "notices": self.notices.dump(),
             "choices": self.choices.dump(),
             "retries": self.retrying.dump(),
+            "names": self.names.dump(),
             "raises": self.raises.dump(),
             "fallbacks": msgspec.msgpack.encode(self._fallbacks),
             "rebuild": msgspec.json.encode(self.rebuild),
@@ -150,7 +152,7 @@ class Learner:
     ) -> None:
         """Take executions and ends of turns in, in event order."""
         self._bound = None
-        ordered = sorted(executions, key=lambda execution: (execution.at, execution.id))
+        ordered = self.names.fold(sorted(executions, key=lambda e: (e.at, e.id)))
         if meet(self._judged, ordered):
             saved = dump_formats() | {"judgement": self.judgement.dump()}
             self.judgement = load_judgement(self.settings, saved, self._judged)
@@ -161,23 +163,18 @@ class Learner:
             scored="estimates" not in rebuild.parts,
         )
         rated = [e for e in ordered if e.outcome in RATED or e.outcome == REJECTED]
-        self.choices.learn([e for e in rated if not rebuild.has("choices", e.id)])
+        self.choices.learn([e for e in rated if has_names(e) and not rebuild.has("choices", e.id)])
         self.retrying.learn(e for e in ordered if not rebuild.has("retries", e.id))
         watch(self.notices, (e for e in ordered if not rebuild.has("notices", e.id)), now)
         fresh = [execution for execution in ordered if now - execution.at <= FRESH_S]
-        observations = [self._observation(execution) for execution in fresh]
-        observations.extend(
-            Observation(
-                at=turn.at,
-                session=turn.session,
-                house=turn.house,
-                kind="turn",
-                policy=turn.policy,
-                completed=turn.completed,
-            )
-            for turn in turns
+        told = (
+            self._fallbacks.tell(tool=e.tool, house=e.house, at=e.at, revision=e.policy)
+            for e in fresh
         )
-        self.judgement.observe(observations)
+        observations = [
+            of_call(e, fell_back=fell_back) for e, fell_back in zip(fresh, told, strict=True)
+        ]
+        self.judgement.observe([*observations, *map(of_turn, turns)])
         for execution in fresh:
             self._count(execution)
 
@@ -186,13 +183,13 @@ class Learner:
     ) -> None:
         """Take the next rows, up to an id, into the parts that are rebuilt; `done`: the last ones."""
         rated = [e for e in executions if e.outcome in RATED or e.outcome == REJECTED]
-        rated.sort(key=lambda execution: (execution.at, execution.id))
+        rated = self.names.fold(sorted(rated, key=lambda e: (e.at, e.id)))
         if "notices" in self.rebuild.parts:
             watch(self.notices, rated, now)
         if "estimates" in self.rebuild.parts:
             self.predictions.learn(rated, now=now, scored=False)
         if "choices" in self.rebuild.parts:
-            self.choices.learn(rated)
+            self.choices.learn(list(filter(has_names, rated)))
         if "retries" in self.rebuild.parts:
             self.retrying.learn(rated)
         self.rebuild = Rebuild() if done else Rebuild(self.rebuild.parts, upto)
@@ -202,9 +199,9 @@ class Learner:
         """Towards the breaker of its tool and of its model, which answers for calls that are none."""
         house, at, outcome = execution.house, execution.at, execution.outcome
         session = str(execution.session or -execution.id)
-        if outcome in RATED:
+        if outcome in RATED and execution.tool != OTHER:
             self.breakers.record(house, execution.tool, at, outcome, session=session)
-        if execution.model and (outcome in RATED or outcome == REJECTED):
+        if execution.model not in {None, "", OTHER} and (outcome in RATED or outcome == REJECTED):
             asked = "error" if outcome == REJECTED else "ok"
             self.breakers.record(house, None, at, asked, session=session, model=execution.model)
 
@@ -253,27 +250,6 @@ class Learner:
             values=(value,) if trial is None else (trial.old, trial.new),
             trial_at=None if trial is None else trial.started_at,
             keep_s=FRESH_S,
-        )
-
-    def _observation(self, execution: Execution) -> Observation:
-        return Observation(
-            at=execution.at,
-            session=execution.session or -execution.id,
-            house=execution.house,
-            tool=execution.tool,
-            task=execution.task_type,
-            outcome=execution.outcome,
-            latency_ms=execution.latency_ms,
-            confidence=execution.confidence,
-            policy=execution.policy,
-            followed=execution.followed,
-            held_back=None if execution.policy is None else execution.rule == HELD_BACK,
-            fell_back=self._fallbacks.tell(
-                tool=execution.tool,
-                house=execution.house,
-                at=execution.at,
-                revision=execution.policy,
-            ),
         )
 
     def open_breakers(self) -> int:

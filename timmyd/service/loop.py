@@ -280,15 +280,15 @@ class Daemon:
         )
 
     def _words(self) -> str:
+        broken = self.engine.open_breakers()
         return status_line(
-            self.publisher,
-            self.lookout,
-            open_breakers=self.engine.open_breakers(),
-            trouble=self.trouble.words,
+            self.publisher, self.lookout, open_breakers=broken, trouble=self.trouble.words
         )
 
     def status(self) -> dict[str, object]:
         """What `timmyd status` shows, as plain JSON."""
+        for (owner, limit), house in self.engine.learner.names.reached.items():
+            self.intake.inbox.reached.note(owner, limit, house)
         return status_of(
             self.publisher,
             self.lookout,

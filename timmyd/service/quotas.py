@@ -36,10 +36,10 @@ class QuotasReached:
     """Who came to which limit, and with which house; the operator is told, the others do not notice."""
 
     def __init__(self) -> None:
-        self.limits: dict[tuple[int, str], str] = {}
+        self.limits: dict[tuple[int | str, str], str] = {}
 
-    def note(self, owner: int, limit: str, house: str) -> None:
-        """An owner came to a limit."""
+    def note(self, owner: int | str, limit: str, house: str) -> None:
+        """An owner, by uid or by name, came to a limit."""
         if len(self.limits) < _REACHED_MOST:
             self.limits[owner, limit] = house
 
@@ -47,12 +47,14 @@ class QuotasReached:
         """The same as plain JSON."""
         return [
             {"owner": owner_name(owner), "house": house, "limit": limit}
-            for (owner, limit), house in sorted(self.limits.items())
+            for (owner, limit), house in sorted(self.limits.items(), key=str)
         ]
 
 
-def owner_name(uid: int) -> str:
+def owner_name(uid: int | str) -> str:
     """The name of a user, or the number where it has none."""
+    if isinstance(uid, str):
+        return uid
     try:
         return pwd.getpwuid(uid).pw_name
     except KeyError:
