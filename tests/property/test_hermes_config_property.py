@@ -10,6 +10,7 @@ from ruamel.yaml.error import YAMLError
 from timmyd.service.hermes_config import ConfigLayoutError, Made, disabling, enabling, undoing
 
 LINES = (
+    "plugins: null", "plugins: {enabled: }", "  enabled: ~", "  null", "c: &!x y", "c: &a &b x", "t: {a: :b}",
     "plugins:", "plugins: {enabled: [a]}", "plugins: {}", "plugins: ~", "'plugins':", "plugins: &p",
     "  enabled:", "  enabled: [a, b]", "  enabled: [a,", "    b]", "  enabled: []", "  enabled: null",
     "    - a", "  - a", "- a", "    - 'b'", "    - timmy", "    - a # a", "    - *x", "    - a\r",

@@ -273,6 +273,16 @@ def test_a_kit_of_another_version_is_told_with_both(
     )
 
 
+def test_a_kit_that_lacks_a_file_is_wrong(tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    record(home)
+    _kit(home)
+    assert "kit_damaged" not in homes(Place(home))
+    (home / "plugins" / "timmy" / "reader.py").unlink()
+
+    assert homes(Place(home))["kit_damaged"] == "wrong"
+
+
 def test_an_agent_that_still_runs_the_kit_of_before_is_told(tmp_path: Path) -> None:
     home = tmp_path / "home"
     record(home)

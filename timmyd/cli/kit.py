@@ -10,11 +10,12 @@ from timmyd.cli.output import FAILED, UsageError, agreed, complain, print_json, 
 from timmyd.cli.where import default_home
 from timmyd.clock import now
 from timmyd.core.model import iso
+from timmyd.house import KIT_VERSION
 from timmyd.house.seam import seam_of
 from timmyd.house.units import DAY_S
 from timmyd.service import hermes_kit, kit_status
 from timmyd.service.files import open_home
-from timmyd.service.kit_status import KitStatus
+from timmyd.service.kit_status import KitStatus, is_newer
 from timmyd.service.logs import printable
 from timmyd.service.privilege import become_owner
 from timmyd.service.refusal import FileRefusedError, Reason
@@ -131,6 +132,7 @@ def _as_dict(one: KitStatus) -> dict[str, Any]:
         "mode": one.mode,
         "kit": one.kit,
         "current": one.current,
+        "damaged": one.damaged,
         "since": one.since,
         "upgraded_from": one.upgraded_from,
         "enabled": one.enabled,
@@ -151,7 +153,10 @@ def _print(one: KitStatus) -> None:
         return
     parts = [f"house kit {printable(one.kit)}", f"house {printable(one.house)}, mode {one.mode}"]
     if not one.current:
-        parts.append("not this version's: timmyd hermes install brings it up to date")
+        way = "upgrade timmyd" if is_newer(one) else "timmyd hermes install brings it up to date"
+        parts.append(f"this timmyd is {KIT_VERSION}: {way}")
+    elif one.damaged:
+        parts.append("files of it are missing or were changed: timmyd hermes install mends it")
     enabled = {True: "enabled", False: "not enabled", None: one.trouble}[one.enabled]
     say(f"  {'; '.join([*parts, printable(enabled)])}")
     _say_grace(one)

@@ -162,32 +162,46 @@ def traces(data: bytes, name: str) -> list[str]:
 def _insertions(page: ConfigPage, name: str) -> Iterator[tuple[int, str, Made]]:
     """(offset, text, what it makes new) of what would enable the plugin, the best first."""
     plugins, enabled = page.plugins, page.enabled
-    item = f"- {name}"
     if plugins is None:
-        lines = (f"{PLUGINS}:", f"  {ENABLED}:", f"    {item}")
+        lines = (f"{PLUGINS}:", f"  {ENABLED}:", f"    - {name}")
         yield *page.below(len(page.text), *lines), "plugins"
         for pair in (*page.root.pairs[-1:], *page.root.pairs[:1]):
             yield page.line(pair.at)[0], page.newline.join((*lines, "")), "plugins"
-    elif enabled is not None and enabled.is_flow:
-        if enabled.comma >= 0:
-            yield enabled.comma, f" {name}", "item"
-        elif enabled.items:
-            yield enabled.items[-1].end, f", {name}", "item"
-        else:
-            yield enabled.start + 1, name, "item"
-    elif plugins.is_flow:
-        if enabled is None:
-            text = f"{ENABLED}: [{name}]" + (", " if plugins.pairs else "")
-            yield plugins.start + 1, text, "enabled"
-    elif enabled is None:
+    elif plugins.text:  # a word for nothing becomes a comment
+        yield plugins.start, f"{{{ENABLED}: [{name}]}} # ", "enabled"
+    elif enabled is not None and enabled.text:
+        yield enabled.start, f"[{name}] # ", "item"
+    elif plugins.is_flow or (enabled is not None and enabled.is_flow):
+        yield _into_brackets(plugins, enabled, name)
+    else:
+        yield _into_block(page, plugins, enabled, name)
+
+
+def _into_brackets(plugins: Node, enabled: Node | None, name: str) -> tuple[int, str, Made]:
+    if enabled is None:
+        text = f"{ENABLED}: [{name}]" + (", " if plugins.pairs else "")
+        return plugins.start + 1, text, "enabled"
+    if not enabled.is_flow:
+        return enabled.start, f" [{name}]", "item"
+    if enabled.comma >= 0:
+        return enabled.comma, f" {name}", "item"
+    if enabled.items:
+        return enabled.items[-1].end, f", {name}", "item"
+    return enabled.start + 1, name, "item"
+
+
+def _into_block(
+    page: ConfigPage, plugins: Node, enabled: Node | None, name: str
+) -> tuple[int, str, Made]:
+    item = f"- {name}"
+    if enabled is None:
         key = _key(page.root, PLUGINS)
         pad = page.pad(plugins.start) if plugins.pairs else page.pad(key) + "  "
-        yield *page.below(key, f"{pad}{ENABLED}:", f"{pad}  {item}"), "enabled"
-    elif enabled.items:
-        yield *page.below(enabled.items[-1].start, page.pad(enabled.start) + item), "item"
-    else:
-        key = _key(plugins, ENABLED)
-        yield *page.below(key, f"{page.pad(key)}  {item}"), "item"
+        return *page.below(key, f"{pad}{ENABLED}:", f"{pad}  {item}"), "enabled"
+    if enabled.items:
+        return *page.below(enabled.items[-1].start, page.pad(enabled.start) + item), "item"
+    key = _key(plugins, ENABLED)
+    return *page.below(key, f"{page.pad(key)}  {item}"), "item"
 
 
 def _removals(page: ConfigPage, name: str, made: Made) -> Iterator[str]:

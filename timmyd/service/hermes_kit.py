@@ -1,5 +1,6 @@
 """Put the house kit into a Hermes home, and take it out without a trace."""
 
+import os
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
@@ -45,10 +46,9 @@ from timmyd.service.kit_record import (
     read_record,
     version_of,
 )
-from timmyd.service.kit_status import PLUGIN, KitStatus, kit_folder, status
+from timmyd.service.kit_status import PLUGIN, KitStatus, kit_files, kit_folder, status
 from timmyd.service.privilege import as_owner
 
-_SOURCE: Final = Path(__file__).parent.parent / "house"
 _LEAST_HERMES: Final = (0, 13)
 
 
@@ -130,14 +130,9 @@ def install(plan: InstallPlan, *, now: float) -> KitStatus:
         OSError: The disk refused; what was done is undone.
     """
     home, folder = plan.home, kit_folder(plan.home)
-    kit = {
-        source.name: source.read_bytes()
-        for source in sorted(_SOURCE.iterdir())
-        if source.suffix in {".py", ".yaml"}
-    }
     with as_owner(home), alone(home):
         if plan.edit is not None and read_config(home) != plan.config:
-            raise KitError(home, "config.yaml has just changed", "run the command again")
+            raise KitError(home, f"{CONFIG} has just changed", "run the command again")
         clear_left_overs(home, folder)
         before, made_plugins = read_record(folder), not folder.parent.exists()
         made_config = plan.config.data is None
@@ -149,10 +144,11 @@ def install(plan: InstallPlan, *, now: float) -> KitStatus:
             replace_folder(
                 home,
                 folder,
-                {**kit, SETTINGS_FILE: _settings(plan), INSTALLED_FILE: as_json(record)},
+                {**kit_files(), SETTINGS_FILE: _settings(plan), INSTALLED_FILE: as_json(record)},
             )
             if plan.edit is not None:
-                write_config(home, plan.edit.apply(plan.config.data or b""))
+                data = plan.config.data
+                write_config(home, plan.edit.apply(data or b""), before=data)
         except BaseException:
             restore_folder(home, folder, existed=before is not None)
             if made_plugins:
@@ -195,6 +191,8 @@ def _own_record(home: Path, hint: str) -> Record | None:
     """The record of an installation of ours; None where nothing is there."""
     folder = kit_folder(home)
     record = read_record(folder)
+    if os.path.lexists(plugins := folder.parent) and not plugins.is_dir():
+        raise KitError(home, f"{plugins} is no folder", "move it away first")
     if folder.is_symlink():
         raise KitError(home, f"{folder} is a link", hint)
     if folder.exists() and record is None:
@@ -240,7 +238,7 @@ def _unedit(home: Path, record: Record) -> Iterator[str]:
             yield f"removed {home / CONFIG}"
             return
         if after != config:
-            write_config(home, after)
+            write_config(home, after, before=config)
             yield f"took {PLUGIN} out of {home / CONFIG}"
         for place in traces(after, PLUGIN):
             yield f"{home / CONFIG} still names {PLUGIN}: {place}"

@@ -85,10 +85,16 @@ def read_config(home: Path) -> ConfigFile:
         raise KitError(home, words, "mend the file, or name the right --home") from None
 
 
-def write_config(home: Path, data: bytes) -> None:
+def write_config(home: Path, data: bytes, *, before: bytes | None) -> None:
     """Replace the config.yaml whole, with its mode; a link stays one, its target is replaced.
 
+    Args:
+        home: The Hermes home.
+        data: The new text.
+        before: What it says now; None: it is not there.
+
     Raises:
+        KitError: It says something else: Hermes, or the user, has just written it.
         OSError: The disk refused; the old one stands.
     """
     target = (home / CONFIG).resolve()
@@ -104,6 +110,8 @@ def write_config(home: Path, data: bytes) -> None:
                 os.fchmod(fd, stat.S_IMODE(info.st_mode))
             file.flush()
             os.fsync(fd)
+        if read_config(home).data != before:
+            raise KitError(home, f"{CONFIG} has just changed", "run the command again")
         fresh.replace(target)
         _sync(target.parent)
     except BaseException:

@@ -4,12 +4,12 @@ import json
 from collections.abc import Mapping
 from datetime import datetime
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, get_args
 
 from timmyd.core.model import iso
 from timmyd.house import KIT_VERSION
 from timmyd.house.settings import GRACE_S, INSTALLED_FILE
-from timmyd.service.hermes_config import Edit, made_by
+from timmyd.service.hermes_config import Edit, Made, made_by
 from timmyd.service.plain import open_plain
 
 _LARGEST_BYTES: Final = 65_536
@@ -68,12 +68,21 @@ def new_record(
 
 
 def edit_of(record: Record) -> Edit | None:
-    """The edit that enabled the kit."""
+    """The edit that enabled the kit; None where there was none.
+
+    A record that somebody damaged still says that there was one: what it made is told by what is left.
+    """
     found = record.get("edit")
-    if not isinstance(found, dict):
+    if found is None:
         return None
-    text = str(found["text"])
-    return Edit(int(found["offset"]), text.encode(), found.get("made") or made_by(text))
+    told = found if isinstance(found, dict) else {}
+    text, offset = told.get("text"), told.get("offset")
+    if not isinstance(text, str) or not isinstance(offset, int) or offset < 0:
+        text, offset = "", 0
+    known: dict[object, Made] = {one: one for one in get_args(Made)}
+    return Edit(
+        offset, text.encode("utf-8", "replace"), known.get(str(told.get("made"))) or made_by(text)
+    )
 
 
 def read_json(path: Path) -> dict[str, Any] | None:

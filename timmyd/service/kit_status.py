@@ -8,13 +8,15 @@ from typing import Final
 from timmyd.house import KIT_VERSION
 from timmyd.house.settings import kit_settings
 from timmyd.service.hermes_config import ConfigLayoutError, is_enabled
-from timmyd.service.hermes_version import hermes_version
+from timmyd.service.hermes_version import hermes_version, numbers
 from timmyd.service.kit_files import KitError, read_config
 from timmyd.service.kit_record import read_record, version_of
 from timmyd.service.kit_telemetry import Written, written
+from timmyd.service.plain import open_plain
 from timmyd.service.privilege import as_owner
 
 PLUGIN: Final = "timmy"
+_SOURCE: Final = Path(__file__).parent.parent / "house"
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +26,7 @@ class KitStatus:
     Attributes:
         kit: Version of the kit there; None: not installed.
         current: It is the version of this timmyd.
+        damaged: It says that it is of this version, but a file of it is missing or was changed.
         enabled: Hermes loads it; None: config.yaml cannot be read with certainty.
         hermes: Version of Hermes, None if it was not found.
         trouble: Why config.yaml cannot be read; empty where it can.
@@ -40,6 +43,7 @@ class KitStatus:
     current: bool
     enabled: bool | None
     hermes: str | None
+    damaged: bool = False
     trouble: str = ""
     since: str | None = None
     upgraded_from: str | None = None
@@ -68,12 +72,38 @@ def status(home: Path, *, path: str | None = None) -> KitStatus:
         except (ConfigLayoutError, KitError) as error:
             trouble = error.sentence
         found = written(home)
-    kit = version_of(record)
+        kit = version_of(record)
+        damaged = kit == KIT_VERSION and not _is_whole(folder)
     return KitStatus(
         home=home, house=settings.house, mode=settings.mode, kit=kit, current=kit == KIT_VERSION,
-        enabled=enabled, trouble=trouble, hermes=hermes, since=record.get("since"),
+        enabled=enabled, damaged=damaged, trouble=trouble, hermes=hermes, since=record.get("since"),
         upgraded_from=record.get("upgraded_from"), grace_until=settings.grace_until, written=found,
     )  # fmt: skip
+
+
+def is_newer(one: KitStatus) -> bool:
+    """Whether the kit of a home is of a later version than this timmyd."""
+    return numbers(one.kit or "") > numbers(KIT_VERSION)
+
+
+def kit_files() -> dict[str, bytes]:
+    """The files of this version's kit, by name."""
+    return {
+        source.name: source.read_bytes()
+        for source in sorted(_SOURCE.iterdir())
+        if source.suffix in {".py", ".yaml"}
+    }
+
+
+def _is_whole(folder: Path) -> bool:
+    try:
+        for name, data in kit_files().items():
+            with open_plain(folder / name) as file:
+                if file.read(len(data) + 1) != data:
+                    return False
+    except OSError:
+        return False
+    return True
 
 
 def kit_folder(home: Path) -> Path:

@@ -10,8 +10,11 @@ DEEPEST: Final = 60
 _FOREIGN: Final = re.compile(
     "\r(?!\n)|[^\t\n\r -~\xa0-\u2027\u202a-\ud7ff\ue000-\ufefe\uff00-\ufffd\U00010000-\U0010ffff]"
 )
-_MARK: Final = re.compile(r"[&!][^\s,\[\]{}]*(?=[ \n]|\Z)")
-_ALIAS: Final = re.compile(r"\*[^\s,\[\]{}]+")
+_MARK: Final = re.compile(
+    r"(?:&[A-Za-z0-9_-]+|!!(?:binary|bool|float|int|map|null|omap|pairs|seq|set|str|timestamp))(?=[ \n]|\Z)"
+)
+_ALIAS: Final = re.compile(r"\*[A-Za-z0-9_-]+(?=[\s,\]}:]|\Z)")
+_NULLS: Final = frozenset({"null", "Null", "NULL", "~"})
 _QUOTED: Final = re.compile(r"""'(?:[^']|'')*'|"(?:[^"\\]|\\.)*\"""", re.DOTALL)
 _WORD: Final = re.compile(r"(?:[^\s,\[\]{}:#?]|:(?=[^\s,\[\]{}])|(?<=[^\s,\[{])#)+")
 _INSIDE_SEPARATOR: Final = re.compile(r"\n(?:---|\.\.\.)(?=\s)")
@@ -50,7 +53,7 @@ class Node:
         kind: What it is.
         start: Offset of its first character.
         end: Offset behind its last one; of a block collection: behind its last content.
-        text: A text or alias as it is written, to the line end where that belongs to it.
+        text: A text, alias or word for nothing as it is written, to the line end where that belongs to it.
         mark: Its anchor and tag; empty without.
         is_flow: A collection in brackets.
         comma: Of a flow collection: the offset behind a comma that nothing follows; -1 without.
@@ -83,6 +86,12 @@ def unquoted(raw: str) -> str | None:
     if raw[:1] == '"':
         return None if "\\" in raw else raw[1:-1]
     return raw
+
+
+def plain(text: str, start: int, end: int) -> Node:
+    """A text without quotes, or one of the words that stand for nothing."""
+    raw = text[start:end]
+    return Node("nothing" if raw in _NULLS else "text", start, end, raw)
 
 
 class Source:
@@ -121,6 +130,8 @@ class Source:
         """Anchor and tag at `at`, and where the value behind them begins."""
         mark = ""
         while found := _MARK.match(self.text, at):
+            if found[0][0] in mark:
+                self.fail("found two anchors or two tags", at)
             mark += found[0]
             if found[0].startswith("&"):
                 if (alias := "*" + found[0][1:]) in self._anchors:
@@ -179,6 +190,8 @@ class Source:
             self.fail("found a key that is no plain text", key.start)
         node = Node("nothing", at, at)
         if self.text.startswith(":", at):
+            if "\n" in self.text[key.end : at]:
+                self.fail("found a colon that is not in the line of its key", at)
             behind = self._gap(at + 1)
             node = Node("nothing", at + 1, at + 1)
             if self.text[behind] not in ",}":
@@ -200,6 +213,8 @@ class Source:
         if start >= len(self.text):
             self.fail("found brackets that are not closed", start)
         self.check_plain_start(start)
+        if self.text[start] == ":":
+            self.fail("found a value that begins with a sign of YAML", start)
         end = at = start
         while word := _WORD.match(self.text, at):
             end = word.end()
@@ -208,7 +223,7 @@ class Source:
                 break
         if end == start:
             self.fail("expected a value", start)
-        return Node("text", start, end, self.text[start:end])
+        return plain(self.text, start, end)
 
     def _gap(self, at: int) -> int:
         """Behind spaces, line ends and comments inside of brackets."""

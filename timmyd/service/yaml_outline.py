@@ -17,6 +17,7 @@ from timmyd.service.yaml_inline import (
     OutlineError,
     Pair,
     Source,
+    plain,
     unquoted,
 )
 
@@ -183,7 +184,7 @@ class _BlockReader:
             inner = self.source.behind_spaces(after)
             is_over = inner - after <= parent or self.text[inner : inner + 1] in {"#", ""}
             if is_over or "#" in self.text[end : self.at]:
-                return Node("text", start, end, self.text[start:end])
+                return plain(self.text, start, end)
             at = inner
 
     def _block_text(self, header: re.Match[str], parent: int) -> Node:

@@ -15,10 +15,9 @@ from timmyd.house.recorder import SCHEMA
 from timmyd.house.units import DAY_S
 from timmyd.service import kit_status
 from timmyd.service.files import Entry
-from timmyd.service.hermes_version import numbers
 from timmyd.service.homes import Folder, Place, homes_of
 from timmyd.service.inbox import Inbox
-from timmyd.service.kit_status import KitStatus
+from timmyd.service.kit_status import KitStatus, is_newer
 from timmyd.service.looks import Looks
 from timmyd.service.privilege import as_owner
 from timmyd.service.refusal import FileRefusedError
@@ -126,10 +125,13 @@ def _check_home(home: Path, house: str, now: float) -> Iterator[Finding]:
 def _check_version(kit: KitStatus) -> Finding:
     """Whether the kit and this timmyd are of one version."""
     words = f"the house kit is {kit.kit}, timmyd is {KIT_VERSION}"
+    if kit.damaged:
+        words = f"files of the house kit {kit.kit} are missing or were changed"
+        return wrong("kit_damaged", kit.home, words, f"{_INSTALL} {kit.home}")
     if kit.current:
         in_mode = f"the house kit {kit.kit} is in, mode {kit.mode}"
         return fine("kit_installed", kit.home, in_mode)
-    if numbers(kit.kit or "") > numbers(KIT_VERSION):
+    if is_newer(kit):
         return note("kit_newer", kit.home, words, "upgrade timmyd, which reads what it writes")
     return note("kit_old", kit.home, words, f"{_INSTALL} {kit.home}")
 

@@ -88,6 +88,11 @@ LAYOUTS: dict[str, bytes] = {
     "keys with colons, numbers and dashes": b"hermes3:8b: a\n-100123: b\n3: c\nurl: http://h:1/#x\n",
     "lists of mappings": b"servers:\n- name: a\n  args: [-x, '#']\n-\n  name: b\n- - c\n  - d\n",
     "a tab in a comment and in quotes": b"# a\tb\nmodel: \"x\ty\"\n",
+    "no plugins, in a word": b"plugins: null\nmodel: null\n",
+    "no plugins, in a sign": b"model: x\nplugins: ~   # none",
+    "no plugins, below the key": b"plugins:\r\n  # none\r\n  Null\r\nmodel: x\r\n",
+    "no list, in a word": b"plugins:\n  disabled: null\n  enabled: null   # none\n",
+    "no list in brackets": b"plugins: {enabled: , disabled: [b]}\n",
     "letters beyond ascii": "# grüße 😀\nplugins:\n  enabled: [ä-x]\n".encode().replace(b"\xc3\xa4-x", b"a"),
 }  # fmt: skip
 
@@ -132,8 +137,15 @@ BEYOND: dict[str, bytes] = {
     "keys that are indented": b"  model: x\n",
     "no text": b"\xff\xfe\x00",
     "switched off": b"plugins:\n  disabled: [timmy]\n",
-    "null": b"plugins: ~\nmodel: null\n",
-    "a null list": b"plugins:\n  enabled: null\n",
+    "a null list in brackets": b"plugins: {enabled: ~}\n",
+    "a quoted null": b"plugins: 'null'\n",
+    "a null in the list": b"plugins:\n  enabled:\n    - null\n",
+    "a null with a tag": b"plugins: !!null ~\n",
+    "an anchor of signs": b"model: &a*b x\n",
+    "two anchors": b"model: &a &b x\n",
+    "a tag that nobody knows": b"model: !x y\n",
+    "a text in brackets that begins with a colon": b"model: {a: :b}\n",
+    "a key in brackets apart from its colon": b"model: {a\n: b}\n",
     "text": b"plugins:\n  enabled: timmy, a\n",
 }
 

@@ -444,7 +444,8 @@ def test_a_disk_that_refuses_an_upgrade_leaves_the_old_kit(
     (home / "config.yaml").write_bytes(CONFIG)
     plan = _plan(home)
 
-    def refuse(_home: Path, _data: bytes) -> None:
+    def refuse(_home: Path, _data: bytes, *, before: bytes | None) -> None:
+        assert before == CONFIG
         raise OSError(errno.EROFS, "Read-only file system")
 
     monkeypatch.setattr("timmyd.service.hermes_kit.write_config", refuse)
