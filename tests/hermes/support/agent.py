@@ -132,13 +132,19 @@ class HermesAgent:
         return done.stdout
 
     def environment(self) -> dict[str, str]:
-        """The agent's environment variables; nothing of the test's own gets through."""
+        """The agent's environment variables; nothing of the test's own gets through.
+
+        But for those that `$TIMMY_TEST_KEEP` names, as a run under another clock needs:
+        `TIMMY_TEST_KEEP="LD_PRELOAD FAKETIME" faketime +1y python -m pytest tests/hermes`.
+        """
+        kept = os.environ.get("TIMMY_TEST_KEEP", "").split()
         empty = self.home.user_home / "no-plugins"
         empty.mkdir(exist_ok=True)
         # The older line loads every certificate authority for each request to the model, which
         # takes six times as long as the rest of a short tool call. One authority is enough.
         authority = {"SSL_CERT_FILE": str(self._authority())} if self.version == HERMES_019 else {}
         return {
+            **{name: os.environ[name] for name in kept if name in os.environ},
             "PATH": f"{self._venv / 'bin'}:/usr/local/bin:/usr/bin:/bin",
             "LANG": "C.UTF-8",
             "HOME": str(self.home.user_home),
