@@ -19,11 +19,13 @@ GUARDS = {
     "parallel_test_threshold": {"latency"},
     "min_confidence_for_auto_route": {"not_followed_success"},
     "fallback_to_timmy_threshold": {"latency"},
+    "retry_limit": {"turns_completed"},
 }
 
 SIGNAL_OF = {
     "min_confidence_for_auto_route": "followed_success",
     "fallback_to_timmy_threshold": "fell_back_success",
+    "retry_limit": "wasted_share",
 }
 
 
@@ -56,6 +58,7 @@ def calls(rule: RuleSpec, *, bad: bool, sessions: int, told: bool = True) -> lis
             followed=rule.signal != "not_followed_success",
             fell_back=True,
             held_back=not wrong,
+            wasted=not wrong,
         )
         for n in range(sessions)
     ]
@@ -136,7 +139,7 @@ def test_a_signal_is_a_share_or_unknown_whatever_it_is_shown(name: str) -> None:
         *(
             Observation(1.0, "s", "h", signal.kind, outcome=outcome, latency_ms=latency,
                         confidence=confidence, followed=flag, held_back=flag, fell_back=flag,
-                        completed=flag)
+                        completed=flag, wasted=flag)
             for outcome in ("ok", "error", "timeout", "blocked", "cancelled", "rejected", "unknown")
             for latency in (None, -5.0, 0.0, 3.0, 1e18)
             for confidence in (None, -1.0, 0.4, 7.0)

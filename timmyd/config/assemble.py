@@ -9,13 +9,12 @@ import msgspec
 from timmyd.config.document import KeyPath, dotted
 from timmyd.config.kinds import did_you_mean, shown
 from timmyd.config.notifications import Notification
+from timmyd.config.rule_tables import PolicyTable, RuleTable
 from timmyd.config.settings import (
     TASKS,
     HouseSettings,
     Outcome,
-    PolicyTable,
     Price,
-    RuleTable,
     Settings,
     policy_spec,
 )
@@ -236,8 +235,6 @@ def _check_rule(
     for field, message in core_rules.problems(rule, policies):
         key = keys(RuleTable)[field].field
         if key == "policy":
-            if rule.policy in wildcards:
-                continue
             hint = did_you_mean(rule.policy, [*policies, *wildcards])
             unset = house_policy.spec(rule.policy) is not None
             hint = f'give it a table: [policies."{rule.policy}"]' if unset else hint

@@ -8,7 +8,8 @@ from typing import Any
 
 import msgspec
 
-from timmyd.config.settings import TASKS, HouseSettings, PolicyTable, RuleTable, Settings
+from timmyd.config.rule_tables import PolicyTable, RuleTable
+from timmyd.config.settings import TASKS, HouseSettings, Settings
 from timmyd.config.tables import LISTS, NAMED, TASK_TOOLS, Key, Table, keys, plain
 from timmyd.core.judging.rules.base import RuleSpec
 from timmyd.house import policy as house_policy

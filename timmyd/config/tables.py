@@ -9,13 +9,12 @@ import msgspec
 from timmyd.config.document import Document, KeyPath, dotted
 from timmyd.config.kinds import Kind, Unexpected, did_you_mean, shown
 from timmyd.config.notifications import Notification
+from timmyd.config.rule_tables import PolicyTable, RuleTable
 from timmyd.config.settings import (
     TASKS,
     HouseSettings,
     Outcome,
-    PolicyTable,
     Price,
-    RuleTable,
     Settings,
 )
 from timmyd.config.spending import HouseBudget

@@ -10,6 +10,8 @@ import msgspec
 
 from timmyd.config.kinds import Unexpected, did_you_mean, quoted, shown
 
+HOUSE_NAME = r"[a-z0-9_-]{1,32}"
+
 
 class Word(msgspec.Struct, frozen=True):
     """One of a few words."""

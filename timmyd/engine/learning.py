@@ -164,15 +164,17 @@ class Learner:
         )
         rated = [e for e in ordered if e.outcome in RATED or e.outcome == REJECTED]
         self.choices.learn([e for e in rated if has_names(e) and not rebuild.has("choices", e.id)])
-        self.retrying.learn(e for e in ordered if not rebuild.has("retries", e.id))
+        wasted = self.retrying.learn(e for e in ordered if not rebuild.has("retries", e.id))
         watch(self.notices, (e for e in ordered if not rebuild.has("notices", e.id)), now)
         fresh = [execution for execution in ordered if now - execution.at <= FRESH_S]
-        told = (
-            self._fallbacks.tell(tool=e.tool, house=e.house, at=e.at, revision=e.policy)
-            for e in fresh
-        )
+        told = self._fallbacks.tell
         observations = [
-            of_call(e, fell_back=fell_back) for e, fell_back in zip(fresh, told, strict=True)
+            of_call(
+                e,
+                wasted=e.id in wasted,
+                fell_back=told(tool=e.tool, house=e.house, at=e.at, revision=e.policy),
+            )
+            for e in fresh
         ]
         self.judgement.observe([*observations, *map(of_turn, turns)])
         for execution in fresh:

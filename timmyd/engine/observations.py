@@ -3,11 +3,18 @@
 from timmyd.core.judging.rules.base import Observation
 from timmyd.core.model import Execution
 from timmyd.house.obey import HELD_BACK
+from timmyd.house.outcome import RATED
 from timmyd.store.queries import TurnRow
 
 
-def of_call(execution: Execution, *, fell_back: bool | None) -> Observation:
-    """A call; `fell_back`: whether a published fallback sent it where it ran, None where none was published."""
+def of_call(execution: Execution, *, fell_back: bool | None, wasted: bool) -> Observation:
+    """A call.
+
+    Args:
+        execution: The call.
+        fell_back: Whether a published fallback sent it where it ran; None where none was published.
+        wasted: It failed, as the very same call had just before.
+    """
     return Observation(
         at=execution.at,
         session=execution.session or -execution.id,
@@ -21,6 +28,7 @@ def of_call(execution: Execution, *, fell_back: bool | None) -> Observation:
         followed=execution.followed,
         held_back=None if execution.policy is None else execution.rule == HELD_BACK,
         fell_back=fell_back,
+        wasted=wasted if execution.outcome in RATED else None,
     )
 
 

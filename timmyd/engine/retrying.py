@@ -30,11 +30,18 @@ class Retrying(msgspec.Struct):
         """The whole state; going on from it gives the same bytes as not having stopped."""
         return msgspec.msgpack.encode(self)
 
-    def learn(self, executions: Iterable[Execution]) -> None:
-        """Take executions in, in event order."""
+    def learn(self, executions: Iterable[Execution]) -> set[int]:
+        """Take executions in, in event order.
+
+        Returns:
+            The ids of those that were wasted: they failed, as the very same call had just before.
+        """
+        wasted = set()
         for execution in executions:
-            self.curves.learn(execution)
+            if self.curves.learn(execution):
+                wasted.add(execution.id)
             self.remedies.learn(execution)
+        return wasted
 
     def leave(self, house: str) -> None:
         """Let go of all that a house has shown."""

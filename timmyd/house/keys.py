@@ -62,6 +62,11 @@ HOUSE_KEYS: Mapping[str, KeySpec] = MappingProxyType(
             meaning="test calls predicted below it run one at a time",
             signal="success_rate", guards=("latency",), task="test",
         ),
+        "retry_limit": KeySpec(
+            default=3.0, least=2.0, most=8.0, hard_least=2.0, hard_most=8.0, step=1.0,
+            meaning="failures of one call in a turn after which it is refused, if trying again is hopeless",
+            signal="wasted_share", guards=("turns_completed",),
+        ),
     }
 )  # fmt: skip
 """The keys that any house may have, without the house's name."""

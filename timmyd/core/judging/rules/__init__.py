@@ -11,9 +11,11 @@ from timmyd.core.judging.rules import (
     fallback,
     parallel_tests,
     read_boost,
+    retry_limit,
 )
 from timmyd.core.judging.rules.base import WILDCARD, Observation, PolicySpec, RuleSpec
 from timmyd.core.judging.rules.signals import GUARDS, SIGNALS, Signal
+from timmyd.house.keys import HOUSE_KEYS
 
 __all__ = [
     "DEFAULT_RULES",
@@ -33,6 +35,7 @@ RULES: Final[tuple[RuleSpec, ...]] = (
     *parallel_tests.RULES,
     *auto_route.RULES,
     *fallback.RULES,
+    *retry_limit.RULES,
 )
 
 DEFAULT_RULES: Final = RULES
@@ -49,7 +52,7 @@ def problems(rule: RuleSpec, keys: Iterable[str]) -> list[tuple[str, str]]:
     found: list[tuple[str, str]] = []
     known = set(keys)
     owner, _, key = rule.policy.partition(".")
-    tails = {name.partition(".")[2] for name in known}
+    tails = {name.partition(".")[2] for name in known} | set(HOUSE_KEYS)
     if rule.policy not in known and not (owner == WILDCARD and key in tails):
         found.append(("policy", f"expected a policy key, got {rule.policy!r}"))
     signal = SIGNALS.get(rule.signal)

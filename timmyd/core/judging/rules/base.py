@@ -94,6 +94,7 @@ class Observation(msgspec.Struct, frozen=True, array_like=True, gc=False):
         followed: Whether it used a published choice; None where there was none.
         held_back: True when the evidence threshold held the call back; None when unknown.
         fell_back: True when the call went to timmy for want of a good house; None when unknown.
+        wasted: True when it failed as the very same call had just before; None for what was not rated.
         completed: For a turn: whether it came to its end.
     """
 
@@ -111,3 +112,4 @@ class Observation(msgspec.Struct, frozen=True, array_like=True, gc=False):
     held_back: bool | None = None
     fell_back: bool | None = None
     completed: bool | None = None
+    wasted: bool | None = None
