@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from tests.hermes.support.agent import HermesAgent
-from tests.hermes.support.kit import install_kit, telemetry
+from tests.hermes.support.kit import headers, install_kit, telemetry
 from tests.hermes.support.policy import publish
 from tests.hermes.support.script import Step, call, say
 
@@ -29,6 +29,7 @@ def test_a_cap_ends_the_turn_with_an_answer_and_holds_without_the_daemon(
         line["rule"] for line in telemetry(hermes.home.path) if line.get("outcome") == "blocked"
     ]
     assert rules == ["budget", "budget"]
+    assert {head["caps"] for head in headers(hermes.home.path)} == {"held"}
 
 
 def test_eight_sessions_at_once_share_one_cap(hermes: HermesAgent) -> None:

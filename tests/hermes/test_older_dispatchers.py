@@ -12,6 +12,8 @@ from tests.hermes.support.agent import HermesAgent
 from tests.hermes.support.environment import HERMES_013, HERMES_015, HERMES_017
 from tests.hermes.support.kit import headers, install_kit, tool_lines
 from tests.hermes.support.model_server import ModelServer
+from timmyd.house.seam import Caps
+from timmyd.service.kit_status import status
 
 SESSIONS = [f"session-{number}" for number in range(4)]
 READS, INNER = 8, 40
@@ -19,12 +21,17 @@ _DISPATCH = Path(__file__).parent / "support" / "dispatch.py"
 
 
 @pytest.mark.parametrize(
-    ("version", "seam"),
-    [(HERMES_013, "hooks"), (HERMES_015, "hooks"), (HERMES_017, "middleware")],
+    ("version", "seam", "caps"),
+    [
+        (HERMES_013, "hooks", Caps.NO_WAY),
+        (HERMES_015, "hooks", Caps.NO_WAY),
+        (HERMES_017, "middleware", None),  # nobody knows before the first request
+    ],
 )
 def test_every_call_of_every_session_is_recorded_once_and_none_refused(
     version: str,
     seam: str,
+    caps: Caps | None,
     tmp_path: Path,
     model_server: ModelServer,
     hermes_installed: Callable[[str], Path],
@@ -33,6 +40,9 @@ def test_every_call_of_every_session_is_recorded_once_and_none_refused(
     agent = HermesAgent(version, tmp_path / "agent", model_server)
     agent.home.configure({"code_execution": {"max_tool_calls": 10_000, "timeout": 150}})
     install_kit(agent.home)
+    folder = agent.home.path / "sessions" / "timmy"
+    folder.mkdir(parents=True)
+    (folder / "budget_own.json").write_text(json.dumps({"caps": {"tokens_per_day": 5_000}}))
     for name in ("review", *(f"f{number}" for number in range(INNER))):
         (agent.home.work / f"{name}.txt").write_text(f"this is {name}\n")
     wanted, answers = tmp_path / "wanted.json", tmp_path / "answers.json"
@@ -58,4 +68,6 @@ def test_every_call_of_every_session_is_recorded_once_and_none_refused(
     assert {line["outcome"] for line in lines} == {"ok"}
     assert {line["latency_ms"] is None for line in lines} == {False}
     assert {head["seam"] for head in headers(agent.home.path)} == {seam}
+    assert status(agent.home.path).caps is caps
+    assert ("not held here" in told["slash"]) is (caps is Caps.NO_WAY)
     assert "not recorded" not in told["slash"]

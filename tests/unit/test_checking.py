@@ -283,6 +283,31 @@ def test_a_kit_that_lacks_a_file_is_wrong(tmp_path: Path) -> None:
     assert homes(Place(home))["kit_damaged"] == "wrong"
 
 
+@pytest.mark.parametrize("caps", ["held", "no_way", "unknown_mode", None])
+@pytest.mark.parametrize("capped", [True, False])
+def test_caps_that_are_not_held_here_are_wrong(
+    tmp_path: Path, caps: str | None, capped: bool
+) -> None:
+    home = tmp_path / "home"
+    record(home)
+    _kit(home)
+    folder = home / "sessions" / "timmy"
+    said = {} if caps is None else {"caps": caps}
+    (folder / "t.jsonl").write_text(
+        json.dumps({"schema": "timmy.telemetry/1", "run": "1", "caps": "held"}) + "\n"
+        + json.dumps({"run": "1", "n": 1, **said}, separators=(",", ":")) + "\n"
+    )  # fmt: skip
+    if capped:
+        (folder / "budget_own.json").write_text('{"caps": {"tokens_per_day": 5000}}')
+    found = {one.code: one for one in check_homes([Place(home)], now=NOW, largest_bytes=LARGEST)}
+
+    told = capped and caps in {"no_way", "unknown_mode"}
+    assert ("caps_not_held" in found) is told
+    if told:
+        assert found["caps_not_held"].severity == "wrong"
+        assert found["caps_not_held"].words.startswith("caps are not held here: ")
+
+
 def test_an_agent_that_still_runs_the_kit_of_before_is_told(tmp_path: Path) -> None:
     home = tmp_path / "home"
     record(home)

@@ -142,6 +142,7 @@ def _as_dict(one: KitStatus) -> dict[str, Any]:
         "last_at": iso(one.written.last_at),
         "last_kit": one.written.kit,
         "seam": one.written.seam,
+        "caps": one.caps,
         "grace_until": iso(one.grace_until),
     }
 
@@ -165,6 +166,8 @@ def _print(one: KitStatus) -> None:
         return
     seam = seam_of(one.written.seam)
     say(f"  it {'does not say how it takes part in tool calls' if seam is None else seam.words}")
+    if one.caps is not None:
+        say(f"  caps are {one.caps.words}")
     days = (now() - one.written.last_at) / DAY_S
     say(f"  {one.written.files} files of telemetry, the last written {days:.1f} days ago")
 

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from .answers import MODES
 from .model_request import ModelRequest, Route, text
 from .modes import Mode
 from .obey import Obedience
@@ -10,6 +11,7 @@ from .outages import FailedRequest, Upstream
 from .reader import Policies
 from .recorder import Recorder
 from .requests import RequestDecision, RequestGate, usage_of
+from .seam import Caps
 from .sessions import Sessions
 from .settings import KitSettings
 
@@ -52,6 +54,9 @@ class Asking:
 
     def before(self, session_id: str, given: Mapping[str, Any], *, beside: bool) -> RequestDecision:
         """A request to a model is about to be sent: what to answer instead, if anything."""
+        caps = Caps.HELD if text(given.get("api_mode")) in MODES else Caps.UNKNOWN_MODE
+        self._recorder.caps = caps
+        self._recorder.about(session_id, caps=caps)
         state = self._sessions.state(session_id)
         may_end = not beside and self._refuses() and self._policies.document is not None
         asked = self._gate.before(

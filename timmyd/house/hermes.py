@@ -21,7 +21,7 @@ from .calls import Caller, CallKey, CallUnderWay
 from .kit import Kit
 from .model_request import figure, route, text
 from .requests import RequestDecision
-from .seam import TOOL_EXECUTION, Seam, seams
+from .seam import LLM_EXECUTION, TOOL_EXECUTION, Caps, Seam, seams, wraps_requests
 from .session_hooks import SessionHooks
 from .settings import kit_settings
 from .surroundings import (
@@ -37,7 +37,6 @@ from .surroundings import (
 failures = 0
 """How often something of ours went wrong in this process; shown by /timmy."""
 
-LLM_EXECUTION = "llm_execution"
 _DESCRIPTION = "What timmy sees: open breakers, what was learned, the policy in force"
 _TOOL_HOOKS = frozenset({"pre_tool_call", "post_tool_call"})
 _MARKS = frozenset({"blocked", "cancelled", "timeout"})
@@ -90,9 +89,9 @@ def _register(ctx: Any, plugin: "HermesPlugin") -> None:
     with suppress(Exception):
         ctx.register_command("timmy", _guarded(plugin.command), description=_DESCRIPTION)
     with suppress(Exception):
-        kinds = getattr(sys.modules.get("hermes_cli.middleware"), "VALID_MIDDLEWARE", ())
-        if LLM_EXECUTION in kinds:
+        if wraps_requests(ctx, sys.modules):
             ctx.register_middleware(LLM_EXECUTION, _around_model(plugin))
+            plugin.can_stop_requests = True
     with suppress(Exception):
         if plugin.kit().settings.choose_model:
             ctx.register_middleware("llm_request", _guarded(plugin.llm_request))
@@ -173,6 +172,7 @@ class HermesPlugin(SessionHooks):
         make: Callable[[Path], Kit] | None = None,
     ) -> None:
         self.seam = Seam.REPORTS
+        self.can_stop_requests = False
         self._home = home or hermes_home
         self._make = make or _make_kit
         self._kits: dict[Path, Kit] = {}
@@ -187,6 +187,8 @@ class HermesPlugin(SessionHooks):
                 kit = self._kits.get(home) or self._make(home)
                 self._kits[home] = kit
         kit.recorder.seam = self.seam
+        if not self.can_stop_requests:
+            kit.recorder.caps = Caps.NO_WAY
         return kit
 
     # ------------------------------------------------------------- tool calls

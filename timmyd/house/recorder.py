@@ -87,6 +87,7 @@ class Recorder:
         self.directory = Path(directory)
         self._folder = str(self.directory)
         self.seam: str | None = None  # how the kit meets tool calls, for the header
+        self.caps: str | None = None  # whether caps are held here, as far as it is known
         self.dropped = 0
         self.written = 0
         self._house = house
@@ -109,6 +110,7 @@ class Recorder:
         platform: str | None = None,
         parent: str | None = None,
         cron: str | None = None,
+        caps: str | None = None,
     ) -> None:
         """Remember what is to be said of a session; what is None stays as it was.
 
@@ -117,9 +119,8 @@ class Recorder:
         with suppress(Exception):
             known = self._about.setdefault(session_id, {})
             parent = None if parent == session_id else parent
-            for name, value in (("platform", platform), ("parent", parent), ("cron", cron)):
-                if value:
-                    known[name] = value
+            told = {"platform": platform, "parent": parent, "cron": cron, "caps": caps}
+            known.update({name: value for name, value in told.items() if value})
             while len(self._about) > _MOST_RUNS:
                 del self._about[next(iter(self._about))]
 
@@ -281,7 +282,8 @@ class Recorder:
             "platform": about.get("platform"), "parent": about.get("parent"),
             "kit": self._kit, "hermes": self._hermes,
         }  # fmt: skip
-        more = {"cron": about.get("cron"), "seam": self.seam}
+        caps = about.get("caps", self.caps)
+        more = {"cron": about.get("cron"), "seam": self.seam, "caps": caps}
         return {**header, **{name: value for name, value in more.items() if value}}
 
 

@@ -1,4 +1,4 @@
-"""How the kit takes part in the tool calls of the Hermes around it: chosen by what is there, not by version.
+"""How the kit takes part in the tool calls of the Hermes around it, and in its requests: by what is there, not by version.
 
 From 0.21 on Hermes runs hooks behind a latch: a `pre_tool_call` that is asked again while it still
 runs refuses the call, whatever it would have said. Middleware has no latch, sees the calls inside
@@ -11,6 +11,7 @@ from enum import StrEnum
 from typing import Any, Final
 
 TOOL_EXECUTION: Final = "tool_execution"
+LLM_EXECUTION: Final = "llm_execution"
 _PRE: Final = "pre_tool_call"
 
 
@@ -40,6 +41,41 @@ _WORDS: Final = {
 }
 
 
+class Caps(StrEnum):
+    """Whether a cap can stop a request to a model here, or why it cannot."""
+
+    HELD = "held"
+    NO_WAY = "no_way"
+    UNKNOWN_MODE = "unknown_mode"
+
+    @property
+    def words(self) -> str:
+        """What it means, for people."""
+        return _CAPS_WORDS[self]
+
+
+_CAPS_WORDS: Final = {
+    Caps.HELD: "held here",
+    Caps.NO_WAY: "not held here: this Hermes lets no plugin stop a request to a model",
+    Caps.UNKNOWN_MODE: "not held here: no answer of ours is known to fit this provider's api mode",
+}
+
+
+def caps_of(word: object) -> Caps | None:
+    """What a word in the telemetry says of caps; None for a kit that did not say."""
+    return Caps(word) if isinstance(word, str) and word in set(Caps) else None
+
+
+def wraps_requests(ctx: Any, modules: Mapping[str, Any]) -> bool:
+    """Whether this Hermes lets a plugin stand around requests to models; the arguments are those of `seams`."""
+    return not _is_elsewhere(modules) and _has(ctx, modules, LLM_EXECUTION)
+
+
+def _has(ctx: Any, modules: Mapping[str, Any], middleware: str) -> bool:
+    kinds = getattr(modules.get("hermes_cli.middleware"), "VALID_MIDDLEWARE", ())
+    return middleware in kinds and callable(getattr(ctx, "register_middleware", None))
+
+
 def seam_of(word: object) -> Seam | None:
     """The seam of a word in a telemetry header; None for a kit that did not say."""
     return Seam(word) if isinstance(word, str) and word in set(Seam) else None
@@ -53,8 +89,7 @@ def seams(ctx: Any, modules: Mapping[str, Any]) -> Iterator[Seam]:
         modules: `sys.modules`; nothing of Hermes is imported to find out.
     """
     if not _is_elsewhere(modules):
-        kinds = getattr(modules.get("hermes_cli.middleware"), "VALID_MIDDLEWARE", ())
-        if TOOL_EXECUTION in kinds and callable(getattr(ctx, "register_middleware", None)):
+        if _has(ctx, modules, TOOL_EXECUTION):
             yield Seam.MIDDLEWARE
         dispatch = modules.get("hermes_cli.plugins_dispatch")
         if _PRE not in getattr(dispatch, "_HOOK_TIMEOUT_FAIL_CLOSED_HOOKS", ()):

@@ -7,6 +7,7 @@ from .kit import Kit
 from .policy import is_name
 from .providers import in_words
 from .requests import in_words as budget_in_words
+from .seam import Caps, caps_of
 
 _MOST = 5
 
@@ -83,6 +84,9 @@ def _budgets(kit: Kit) -> list[str]:
     lines = [f"budget: {budget_in_words(one)}" for one in kit.requests.budget.standing()[:_MOST]]
     if kit.requests.budget.trouble:
         lines.append(f"budget: {kit.requests.budget.trouble}")
+    caps = caps_of(kit.recorder.caps)
+    if caps not in {None, Caps.HELD} and kit.requests.budget.load():
+        lines.append(f"budget: {caps.words}")
     return lines
 
 

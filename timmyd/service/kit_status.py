@@ -6,6 +6,8 @@ from pathlib import Path
 from typing import Final
 
 from timmyd.house import KIT_VERSION
+from timmyd.house.budget import Budget
+from timmyd.house.seam import Caps, caps_of
 from timmyd.house.settings import kit_settings
 from timmyd.service.hermes_config import ConfigLayoutError, is_enabled
 from timmyd.service.hermes_version import hermes_version, numbers
@@ -14,6 +16,7 @@ from timmyd.service.kit_record import read_record, version_of
 from timmyd.service.kit_telemetry import Written, written
 from timmyd.service.plain import open_plain
 from timmyd.service.privilege import as_owner
+from timmyd.sources import TELEMETRY_FOLDER
 
 PLUGIN: Final = "timmy"
 _SOURCE: Final = Path(__file__).parent.parent / "house"
@@ -34,6 +37,7 @@ class KitStatus:
         upgraded_from: The version that it took the place of.
         grace_until: Until when its new kinds of refusal are advice only, Unix seconds; None: they count.
         written: What it has written.
+        capped: There are caps for this house.
     """
 
     home: Path
@@ -49,6 +53,12 @@ class KitStatus:
     upgraded_from: str | None = None
     grace_until: float | None = None
     written: Written = field(default_factory=Written)
+    capped: bool = False
+
+    @property
+    def caps(self) -> Caps | None:
+        """Whether caps are held here, where there are some; None where there are none, or nobody knows."""
+        return caps_of(self.written.caps) if self.capped else None
 
 
 def homes(root: Path) -> list[Path]:
@@ -72,12 +82,14 @@ def status(home: Path, *, path: str | None = None) -> KitStatus:
         except (ConfigLayoutError, KitError) as error:
             trouble = error.sentence
         found = written(home)
+        capped = bool(Budget(home / "sessions" / TELEMETRY_FOLDER).load())
         kit = version_of(record)
         damaged = kit == KIT_VERSION and not _is_whole(folder)
     return KitStatus(
         home=home, house=settings.house, mode=settings.mode, kit=kit, current=kit == KIT_VERSION,
         enabled=enabled, damaged=damaged, trouble=trouble, hermes=hermes, since=record.get("since"),
         upgraded_from=record.get("upgraded_from"), grace_until=settings.grace_until, written=found,
+        capped=capped,
     )  # fmt: skip
 
 

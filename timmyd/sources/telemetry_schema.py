@@ -4,7 +4,7 @@ import re
 from typing import Any
 
 from timmyd.house.outcome import OUTCOMES
-from timmyd.house.seam import Seam
+from timmyd.house.seam import Caps, Seam
 
 SCHEMA = "timmy.telemetry/"
 MAJOR = "1"
@@ -29,6 +29,7 @@ def schema() -> dict[str, Any]:
         "n": {"type": "integer", "minimum": 0},
         "at": {"type": "number", "exclusiveMinimum": 0},
         **session,
+        "caps": {"enum": [*Caps]},
     }
     header = {
         "schema": {"const": SCHEMA + MAJOR},
@@ -37,6 +38,7 @@ def schema() -> dict[str, Any]:
         **dict.fromkeys(("house", "parent", "kit", "hermes"), maybe_name),
         **session,
         "seam": {"enum": [*Seam]},
+        "caps": {"enum": [*Caps]},
     }
     tool = common | {
         "kind": {"const": "tool"},

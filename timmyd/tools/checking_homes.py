@@ -11,7 +11,9 @@ import msgspec
 
 from timmyd.errors import SessionError
 from timmyd.house import KIT_VERSION
+from timmyd.house.answers import MODES
 from timmyd.house.recorder import SCHEMA
+from timmyd.house.seam import Caps
 from timmyd.house.units import DAY_S
 from timmyd.service import kit_status
 from timmyd.service.files import Entry
@@ -35,6 +37,10 @@ CANNOT_SHOW: Final = {
     "session": "more than its writer put in",
 }
 _INSTALL: Final = "timmyd hermes install --home"
+_CAPS_REMEDY: Final = {
+    Caps.NO_WAY: "Hermes 0.17 or later, with its plugins in its own process",
+    Caps.UNKNOWN_MODE: f"a provider whose api_mode is one of {', '.join(MODES)}",
+}
 _CLAIMS_MOST: Final = 50
 _HEADER_BYTES: Final = 4096
 
@@ -111,6 +117,8 @@ def _check_home(home: Path, house: str, now: float) -> Iterator[Finding]:
     elif not kit.enabled:
         yield wrong("kit_disabled", home, "the house kit is not enabled", f"{_INSTALL} {home}")
     yield _check_version(kit)
+    if kit.caps in _CAPS_REMEDY:
+        yield wrong("caps_not_held", home, f"caps are {kit.caps.words}", _CAPS_REMEDY[kit.caps])
     if kit.grace_until is not None and now < kit.grace_until:
         until = f"{datetime.fromtimestamp(kit.grace_until, UTC):%Y-%m-%d %H:%M} UTC"
         words = f"took the place of {kit.upgraded_from}: new kinds of refusal are advice only until {until}"
