@@ -143,9 +143,13 @@ class Outbox(msgspec.Struct, kw_only=True):
                 blocked.add(message.to)
         return found
 
+    def begin(self, message: OutboxEntry) -> None:
+        """It is being tried: what comes in from now on goes into another message."""
+        message.tries += 1
+
     def sent(self, message: OutboxEntry, answer: str = "") -> None:
         """It is out: what was answered is kept for the end of its trouble."""
-        self.waiting.remove(message)
+        self._leave(message)
         for event in message.events:
             key = f"{message.to}\0{event.trouble}"
             if event.over:
@@ -154,18 +158,21 @@ class Outbox(msgspec.Struct, kw_only=True):
                 self.troubles[key] = answer
 
     def failed(self, message: OutboxEntry, now: float) -> bool:
-        """It did not go out: try again after a growing wait, for a day.
+        """It was begun and did not go out: try again after a growing wait, for a day.
 
         Returns:
             Whether it was given up.
         """
-        message.tries += 1
         message.due = now + min(LONGEST_WAIT_S, FIRST_WAIT_S * 2.0 ** min(message.tries - 1, 30))
         if now - message.since < GIVE_UP_S:
             return False
-        self.waiting.remove(message)
+        self._leave(message)
         self.lost += len(message.events)
         return True
+
+    def _leave(self, message: OutboxEntry) -> None:
+        """By identity, and not there any more where room was wanted meanwhile."""
+        self.waiting = [one for one in self.waiting if one is not message]
 
     def answer_to(self, message: OutboxEntry) -> str:
         """What the destination answered when the trouble of a message began; empty where nothing."""

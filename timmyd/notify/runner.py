@@ -7,8 +7,9 @@ handed over and not yet noted is handed over again after a crash, and none is lo
 import errno
 import os
 import stat
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import tzinfo
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -17,7 +18,8 @@ import msgspec
 from timmyd.clock import Clock
 from timmyd.core.alerts import alert_of
 from timmyd.errors import StoreError
-from timmyd.notify.destinations import DeliveryError, Destination
+from timmyd.notify.delivering import Deliveries, Delivery
+from timmyd.notify.destinations import Destination
 from timmyd.notify.outbox import Outbox, OutboxEntry, Wish
 from timmyd.service.logs import EventLogger
 from timmyd.service.publish import RealDisk, publish
@@ -25,6 +27,9 @@ from timmyd.store.events import EventReader
 
 POLL_S: Final = 1.0
 """Seconds between two looks at the database."""
+
+PATIENCE_S: Final = 2.0
+"""Seconds for which the others wait for a destination that does not answer; it goes on beside them."""
 
 _MOST_READ: Final = 500
 _LARGEST_BYTES: Final = 64 << 20
@@ -66,6 +71,7 @@ class Runner:
         self._alive = alive
         self._save = save or _replace
         self._saved = b""
+        self._under_way = Deliveries()
         self._is_blind = False
         self.outbox = self._load()
         self.outbox.keep({name: wish for name, (wish, _) in destinations.items()})
@@ -82,14 +88,45 @@ class Runner:
         self._read()
         self._keep()
         self.outbox.set_back(self._clock())
-        failed: set[str] = set()
-        for message in self.outbox.due(self._clock()):
-            if message.to not in failed and not self._send(message):
-                failed.add(message.to)
-            self._keep()
+        done: set[str] = set()  # destinations that failed, or are under way still
+        self._end(self._under_way.over(0.0), done)
+        while self._begin(done):
+            self._end(self._under_way.over(PATIENCE_S), done)
             self._alive()
         due = self.outbox.next_due()
         return POLL_S if due is None else min(POLL_S, max(0.05, due - self._clock()))
+
+    def _begin(self, done: set[str]) -> bool:
+        """Start the first due message of each destination that is free; False if there was none."""
+        begun: dict[str, OutboxEntry] = {}
+        for message in self.outbox.due(self._clock()):
+            if message.to not in done and not self._under_way.is_busy(message.to):
+                begun.setdefault(message.to, message)
+        for message in begun.values():
+            self.outbox.begin(message)
+        self._keep()
+        for to, message in begun.items():
+            _, destination = self._destinations[to]
+            before = self.outbox.answer_to(message)
+            self._under_way.start(
+                message, partial(destination.deliver, message.events, before=before)
+            )
+        return bool(begun)
+
+    def _end(self, over: Iterable[Delivery], done: set[str]) -> None:
+        """Note what became of deliveries; those that are still under way are done with for this step."""
+        for delivery in over:
+            message = delivery.message
+            if delivery.error is None:
+                self.outbox.sent(message, delivery.answer or "")
+                self._log.event("message_sent", to=message.to, events=len(message.events))
+                continue
+            done.add(message.to)
+            given_up = self.outbox.failed(message, self._clock())
+            event = "message_given_up" if given_up else "message_failed"
+            reason = str(delivery.error)
+            self._log.event(event, to=message.to, tries=message.tries, reason=reason)
+        self._keep()
 
     def _read(self) -> None:
         try:
@@ -111,20 +148,6 @@ class Runner:
             if event is not None:
                 self.outbox.take([event], wishes, self._clock(), self._zone)
             self.outbox.seen = row.id
-
-    def _send(self, message: OutboxEntry) -> bool:
-        _, destination = self._destinations[message.to]
-        before = self.outbox.answer_to(message)
-        try:
-            answer = destination.deliver(message.events, before=before)
-        except DeliveryError as error:
-            given_up = self.outbox.failed(message, self._clock())
-            event = "message_given_up" if given_up else "message_failed"
-            self._log.event(event, to=message.to, tries=message.tries, reason=str(error))
-            return False
-        self.outbox.sent(message, answer)
-        self._log.event("message_sent", to=message.to, events=len(message.events))
-        return True
 
     def _keep(self) -> None:
         data = msgspec.json.encode(self.outbox)

@@ -27,13 +27,18 @@ def destinations(told: Iterable[Notification]) -> dict[str, tuple[Wish, Destinat
 
 
 def named(told: Iterable[Notification]) -> dict[str, Notification]:
-    """The notifications by short names that say where they go and hold no secret."""
+    """The notifications by short names that say where they go and hold no secret.
+
+    The name is that of the destination alone: what waits for it stays its own when its filters are changed.
+    Several tables with one destination are told apart by their order.
+    """
     found: dict[str, Notification] = {}
     for one in told:
-        data = msgspec.json.encode(msgspec.to_builtins(one, enc_hook=str))
-        mark = hashlib.sha256(data).hexdigest()[:_NAME_DIGITS]
         way = next(way for way in ("exec", "webhook", "apprise") if getattr(one, way) is not None)
-        found[f"{way}-{mark}"] = one
+        target = msgspec.json.encode(msgspec.to_builtins(getattr(one, way), enc_hook=str))
+        name = f"{way}-{hashlib.sha256(target).hexdigest()[:_NAME_DIGITS]}"
+        same = sum(other == name or other.startswith(f"{name}-") for other in found)
+        found[f"{name}-{same + 1}" if same else name] = one
     return found
 
 
