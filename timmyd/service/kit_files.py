@@ -97,6 +97,14 @@ def write_config(home: Path, data: bytes, *, before: bytes | None) -> None:
         KitError: It says something else: Hermes, or the user, has just written it.
         OSError: The disk refused; the old one stands.
     """
+    try:
+        _write_config(home, data, before)
+    except OSError as error:
+        error.filename = str(home / CONFIG)  # rather than that of a file that nobody knows
+        raise
+
+
+def _write_config(home: Path, data: bytes, before: bytes | None) -> None:
     target = (home / CONFIG).resolve()
     fd, name = tempfile.mkstemp(prefix=".timmy-", dir=target.parent)
     fresh = Path(name)

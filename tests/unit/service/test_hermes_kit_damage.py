@@ -1,7 +1,9 @@
 """A home that others damage or write to meanwhile: nothing is lost, what is wrong is told, and is mended."""
 
+import errno
 import json
 import os
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -119,3 +121,20 @@ def test_plugins_that_are_no_folder_are_told_before_anything_is_done(home: Path,
 
     assert [path.name for path in home.iterdir()] == ["plugins"]
     assert uninstall(home) == ()
+
+
+def test_a_disk_that_takes_no_settings_is_told_with_their_name(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (home / "config.yaml").write_bytes(CONFIG)
+    plan = _plan(home)
+
+    def refuse(**_: object) -> tuple[int, str]:
+        raise OSError(errno.EROFS, "Read-only file system", "/nobody/knows")
+
+    monkeypatch.setattr(tempfile, "mkstemp", refuse)
+    with pytest.raises(OSError, match="Read-only") as refused:
+        install(plan)
+
+    assert refused.value.filename == str(home / "config.yaml")
+    assert [path.name for path in home.iterdir()] == ["config.yaml"]
