@@ -49,12 +49,14 @@ def model_line(
     *,
     tokens: tuple[int, int] | None,
     outcome: str = "ok",
+    **more: str,
 ) -> None:
     path = home.sessions / "timmy" / f"{sid}.jsonl"
     lines = (
         [] if path.exists() else [{"schema": "timmy.telemetry/1", "run": RUN, "session_id": sid}]
     )
     line = {"run": RUN, "n": n, "at": home.at, "kind": "model", "model": model, "outcome": outcome}
+    line |= more
     if tokens is not None:
         line |= {"tokens_in": tokens[0], "tokens_out": tokens[1]}
     with path.open("a") as file:
@@ -154,3 +156,34 @@ def test_what_the_kit_answered_itself_says_nothing_of_a_model(home: MadeHome) ->
     store, (found,) = used(home)
     assert found.requests == 1
     assert [(ok, failed) for *_, ok, failed in store.request_totals(0.0)] == [(1, 0)]
+
+
+def test_report_and_page_show_what_failed_at_which_provider_and_why_each_request_once(
+    home: MadeHome,
+) -> None:
+    failures = ["", "timeout", "rate_limit", "", "rate_limit"]
+    for n, error in enumerate(failures, start=1):
+        more = {"provider": "openrouter", **({"error_class": error} if error else {})}
+        model_line(home, "S1", n, "m", tokens=None, outcome="error" if error else "ok", **more)
+    model_line(home, "S2", 1, "m", tokens=None, outcome="error", provider="<b>evil</b>\x1b[31m")
+    model_line(home, "S3", 1, "m", tokens=None, outcome="blocked", provider="openrouter")
+    model_line(home, "S4", 1, "m", tokens=None, outcome="error")
+    found = home.read()
+    engine = IntelligenceEngine(found.store, settings=Settings(), clock=lambda: NOW)
+    report = collect(engine, days=7.0)
+    told = {one.provider: (one.requests, one.failed, one.errors) for one in report.providers}
+
+    assert told == {
+        "openrouter": (5, 3, {"rate_limit": 2, "timeout": 1}),
+        "unnamed": (1, 1, {"unknown": 1}),
+    }
+    from rich.console import Console
+
+    console = Console(width=120)
+    with console.capture() as captured:
+        console.print(render(report))
+    for text in (captured.get(), render_page(report)):
+        assert "Providers" in text
+        assert "rate limit 2, timeout 1" in text
+    home.read(found.store)
+    assert collect(engine, days=7.0).providers == report.providers

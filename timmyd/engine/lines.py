@@ -156,7 +156,17 @@ def _take_other_line(
         model = clean_model(line.model)
         ok = line.outcome == "ok"
         batch.add_request(
-            Request(at, house, model, ok, line.latency_ms, line.tokens_in, line.tokens_out)
+            Request(
+                at,
+                house,
+                model,
+                ok,
+                line.latency_ms,
+                line.tokens_in,
+                line.tokens_out,
+                provider=clean_model(line.provider) if line.provider else "",
+                error_class=line.error_class or "unknown",
+            )
         )
 
 

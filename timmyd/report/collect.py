@@ -50,6 +50,7 @@ def collect(engine: IntelligenceEngine, *, days: float | None = 7.0) -> Report:
         turns=database.turn_counts(since),
         models=database.get_model_performance(),
         usage=database.usage(since, prices_of(engine.settings)),
+        providers=database.providers(since),
         document=document,
         attention=needs_attention(engine, rows=hours, document=document),
         trends=trends(hours, database.models_by_day(now - SHOWN_DAYS * DAY_S), now=now),

@@ -11,7 +11,7 @@ from timmyd.report.attention_types import Attention
 from timmyd.report.rhythm import Day
 from timmyd.report.tally import INTERVAL, Model, Tool, by_outcome, grouped, mean, success, tally
 from timmyd.store.queries import ToolCount
-from timmyd.store.usage import ModelUsage
+from timmyd.store.usage import ModelUsage, ProviderRequests
 
 
 class HousePerformance(msgspec.Struct, frozen=True, kw_only=True):
@@ -103,6 +103,7 @@ class ReportInput(msgspec.Struct, frozen=True, kw_only=True):
         turns: (turns, completed turns) by house.
         models: Performance over all time, for tokens and cost.
         usage: Tokens and money by house and model, of sessions at work in the period.
+        providers: What came of the requests to each provider, the most failures first.
         document: The policy document as it would be published now (CONTRACT §3).
         adaptations: Newest first.
         attention: What needs attention, worst first.
@@ -117,6 +118,7 @@ class ReportInput(msgspec.Struct, frozen=True, kw_only=True):
     turns: Mapping[str, tuple[int, int]] = msgspec.field(default_factory=dict)
     models: Sequence[ModelPerformance] = ()
     usage: Sequence[ModelUsage] = ()
+    providers: Sequence[ProviderRequests] = ()
     document: Mapping[str, Any] = msgspec.field(default_factory=dict)
     adaptations: Sequence[AdaptationEvent] = ()
     velocity: VelocityFigures = VelocityFigures()
@@ -152,6 +154,7 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     tools: Sequence[Tool]
     models: Sequence[Model]
     usage: Sequence[ModelUsage]
+    providers: Sequence[ProviderRequests]
     choices: Mapping[str, Mapping[str, Any]]
     routes: Mapping[str, Mapping[str, Any]]
     current_policies: Mapping[str, Mapping[str, float]]
@@ -186,6 +189,7 @@ def build(given: ReportInput) -> Report:
         tools=sorted(tools, key=_by_trouble),
         models=_models(given),
         usage=given.usage,
+        providers=given.providers,
         choices=document.get("models", {}),
         routes=document.get("routes", {}),
         current_policies=document.get("policies", {}),

@@ -21,7 +21,7 @@ _MOST_EVENTS = 20
 def render(report: Report) -> str:
     """The whole page."""
     sections = (
-        attention_section, _houses, hours_section, _changes, _learning, _tools, _models, _usage, _policies, _intake,
+        attention_section, _houses, hours_section, _changes, _learning, _tools, _models, _usage, _providers, _policies, _intake,
     )  # fmt: skip
     body = "".join(part(report) for part in sections)
     return (
@@ -202,6 +202,24 @@ def _usage(report: Report) -> str:
     ]
     heads = ("house", "model", ">requests", ">tokens in", ">tokens out", ">cost")
     return pieces.section("Tokens and cost", pieces.table(heads, rows))
+
+
+def _providers(report: Report) -> str:
+    failing = [one for one in report.providers if one.failed][:_MOST_ROWS]
+    if not failing:
+        return ""
+    rows = [
+        (
+            pieces.named(one.house, 24),
+            pieces.named(one.provider, 30),
+            words.count(one.requests),
+            words.count(one.failed),
+            pieces.said(words.why_failed(one.errors)),
+        )
+        for one in failing
+    ]
+    heads = ("house", "provider", ">requests", ">failed", "why")
+    return pieces.section("Providers", pieces.table(heads, rows))
 
 
 def _policies(report: Report) -> str:

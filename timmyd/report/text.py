@@ -32,7 +32,7 @@ def render(report: Report) -> RenderableType:
     """The whole report. Give it to `Console.print`; without a terminal rich leaves out the colours."""
     parts: list[RenderableType] = [_head(report)]
     for section in (
-        _attention, _houses, _tools, _models, _usage, _policies, _adaptations, _learning, _intake,
+        _attention, _houses, _tools, _models, _usage, _providers, _policies, _adaptations, _learning, _intake,
     ):  # fmt: skip
         parts.extend(section(report))
     return Group(*parts)
@@ -198,6 +198,23 @@ def _usage(report: Report) -> list[RenderableType]:
             Text(words.money(used.cost)),
         )
     return _section("Tokens and cost", table)
+
+
+def _providers(report: Report) -> list[RenderableType]:
+    """Requests to models that failed, by provider and class of error."""
+    failing = [one for one in report.providers if one.failed][:_MOST_ROWS]
+    if not failing:
+        return []
+    table = _table(("", "<"), ("", "<"), ("requests", ">"), ("failed", ">"), ("why", "~"))
+    for one in failing:
+        table.add_row(
+            _name(one.house, 16),
+            _name(one.provider, 24),
+            Text(words.count(one.requests)),
+            Text(words.count(one.failed)),
+            _dim(words.why_failed(one.errors)),
+        )
+    return _section("Providers", table)
 
 
 def _policies(report: Report) -> list[RenderableType]:

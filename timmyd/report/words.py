@@ -2,6 +2,7 @@
 
 import math
 import unicodedata
+from collections.abc import Mapping
 from datetime import UTC, datetime
 
 from timmyd.house.units import DAY_S
@@ -11,6 +12,7 @@ _LONGEST = 48
 _MS_IN_S = 1000.0
 _S_IN_M = 60.0
 _TEN = 10.0
+_MOST_CLASSES = 4
 
 
 def name(text: object, longest: int = _LONGEST) -> str:
@@ -156,3 +158,12 @@ def money(amount: float | None) -> str:
     if amount is None:
         return UNKNOWN
     return f"{amount:,.4f}" if 0 < amount < 1 else f"{amount:,.2f}"
+
+
+def why_failed(errors: Mapping[str, int]) -> str:
+    """`rate limit 12, timeout 3`: classes of errors and how many there were, the most first."""
+    ranked = sorted(errors.items(), key=lambda one: (-one[1], one[0]))
+    told = [
+        f"{name(error.replace('_', ' '), 24)} {count(n)}" for error, n in ranked[:_MOST_CLASSES]
+    ]
+    return ", ".join([*told, *(["…"] if len(ranked) > _MOST_CLASSES else [])])

@@ -68,6 +68,7 @@ class Batch(LineageRows):
         self._houses: dict[tuple[str, str], str] = {}
         self._fold = Fold()
         self._requests: dict[tuple[int, str, str], list[float]] = {}
+        self._providers: dict[tuple[int, str, str, str], int] = {}
         self._rows: list[tuple[object, ...]] = []
         self._pending: set[int] = set()
         self._counters: dict[str, int] = {}
@@ -133,6 +134,9 @@ class Batch(LineageRows):
             total[3] += request.latency_ms
         total[4] += request.tokens_in or 0
         total[5] += request.tokens_out or 0
+        if request.provider:
+            where = (*key[:2], request.provider, "" if request.ok else request.error_class)
+            self._providers[where] = self._providers.get(where, 0) + 1
 
     def use(self, used: Used) -> None:
         """Count tokens and money that a session used."""
@@ -236,6 +240,7 @@ class Batch(LineageRows):
         many(statements.UPSERT_PATTERN, self._fold.pattern_rows())
         many(statements.UPSERT_MODEL, self._fold.model_rows(self._model_and_task))
         many(statements.UPSERT_REQUEST, [(*key, *total) for key, total in self._requests.items()])
+        many(statements.UPSERT_PROVIDER, [(*key, n) for key, n in self._providers.items()])
 
     def _model_and_task(self, combo: int) -> tuple[str, str]:
         _, _, _, model, task = self._combos_used[combo]

@@ -31,7 +31,7 @@ from timmyd.store.batch import (
 from timmyd.store.connection import MEMORY, connect, connect_read_only, guarded, identity_of
 from timmyd.store.owners import Owners
 from timmyd.store.removal import remove_house
-from timmyd.store.usage import ModelUsage, by_model as usage_by_model
+from timmyd.store.usage import ModelUsage, ProviderRequests, by_model, by_provider
 
 _TASKS = TaskTable.default()
 
@@ -322,8 +322,7 @@ class PatternDatabase:
     def lineages(self) -> int:
         """How many lineages of sessions are known."""
         with self._reading() as connection:
-            query = "SELECT count(*) FROM lineages WHERE moved_to IS NULL"
-            return int(connection.execute(query).fetchone()[0])
+            return queries.lineages(connection)
 
     def tool_counts(self, since: float) -> list[queries.ToolCount]:
         """Counts and latency histogram of each (house, tool, shape, model, task) since a time."""
@@ -403,7 +402,12 @@ class PatternDatabase:
     def usage(self, since: float, prices: Mapping[str, tuple[float, float]]) -> list[ModelUsage]:
         """What each house used of each model since a time, priced by a million tokens in and out."""
         with self._reading() as connection:
-            return usage_by_model(connection, since, prices)
+            return by_model(connection, since, prices)
+
+    def providers(self, since: float) -> list[ProviderRequests]:
+        """What came of the requests of each house to each provider since the hour of a time."""
+        with self._reading() as connection:
+            return by_provider(connection, since)
 
     def skipped(self) -> dict[str, int]:
         """How many elements could not be used, by reason."""
@@ -466,8 +470,7 @@ def execution_from(data: Mapping[str, Any], execution_id: int, *, now: float) ->
         ValueError: A field that decides has a value that cannot be right.
     """
     tool = str(data.get("tool") or "unknown")
-    params = data.get("params")
-    shape = data.get("shape")
+    params, shape = data.get("params"), data.get("shape")
     if shape is None:
         shape = shape_of(tool, {} if params is None else params)
     outcome = data.get("outcome")
@@ -477,8 +480,7 @@ def execution_from(data: Mapping[str, Any], execution_id: int, *, now: float) ->
     if outcome not in OUTCOMES:
         message = f"outcome: expected one of {', '.join(OUTCOMES)}, found {outcome!r}"
         raise ValueError(message)
-    at = data.get("at")
-    task = data.get("task_type")
+    at, task = data.get("at"), data.get("task_type")
     return Execution(
         id=execution_id,
         at=now if at is None else min(float(at), now),

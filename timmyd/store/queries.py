@@ -173,6 +173,12 @@ def session_tallies(
     return rows.fetchall()
 
 
+def lineages(connection: sqlite3.Connection) -> int:
+    """How many lineages of sessions are known."""
+    query = "SELECT count(*) FROM lineages WHERE moved_to IS NULL"
+    return int(connection.execute(query).fetchone()[0])
+
+
 def request_totals(
     connection: sqlite3.Connection, since: float
 ) -> list[tuple[int, str, str, int, int]]:

@@ -39,7 +39,6 @@ def remove_house(connection: sqlite3.Connection, house: str) -> int:
     execute(f"DELETE FROM answered WHERE execution IN ({gone})", (house,))  # noqa: S608 - constants
     for table in _TABLES:
         execute(f"DELETE FROM {table} WHERE combo IN {_OF_HOUSE}", (house,))  # noqa: S608 - constants
-    execute("DELETE FROM requests WHERE house = ?", (house,))
-    execute("DELETE FROM turns WHERE house = ?", (house,))
-    execute("DELETE FROM usage WHERE house = ?", (house,))
+    for table in ("requests", "providers", "turns", "usage"):
+        execute(f"DELETE FROM {table} WHERE house = ?", (house,))  # noqa: S608 - constants
     return calls

@@ -55,7 +55,12 @@ class Turn(NamedTuple):
 
 
 class Request(NamedTuple):
-    """One call of a model by a house, as telemetry shows it."""
+    """One call of a model by a house, as telemetry shows it.
+
+    Attributes:
+        provider: Where it went; empty where nobody told.
+        error_class: Why it failed (`rate_limit`, `timeout`, …), `unknown` where nobody told.
+    """
 
     at: float
     house: str
@@ -64,6 +69,8 @@ class Request(NamedTuple):
     latency_ms: float | None
     tokens_in: int | None
     tokens_out: int | None
+    provider: str = ""
+    error_class: str = "unknown"
 
 
 def signature_key(signature: str) -> int:

@@ -97,9 +97,16 @@ _V3 = (
     "CREATE INDEX usage_by_time ON usage (last_at)",
 )
 
+_V4 = (
+    # Requests to models by provider and the class of their error, '' for those that were answered.
+    """CREATE TABLE providers (
+        hour INTEGER NOT NULL, house TEXT NOT NULL, provider TEXT NOT NULL, class TEXT NOT NULL, n INTEGER NOT NULL,
+        PRIMARY KEY (hour, house, provider, class)) WITHOUT ROWID""",
+)
+
 _RECORD = "CREATE TABLE IF NOT EXISTS migrations (version INTEGER PRIMARY KEY, at REAL NOT NULL)"
 
-MIGRATIONS: tuple[tuple[str, ...], ...] = (_V1, _V2, _V3)
+MIGRATIONS: tuple[tuple[str, ...], ...] = (_V1, _V2, _V3, _V4)
 """Append only: entry n brings version n to n + 1. Never edit one that was released."""
 
 VERSION = len(MIGRATIONS)

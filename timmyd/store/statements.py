@@ -34,6 +34,8 @@ UPSERT_REQUEST = """INSERT INTO requests VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)
     failed = failed + excluded.failed, latency_n = latency_n + excluded.latency_n,
     latency_ms = latency_ms + excluded.latency_ms, tokens_in = tokens_in + excluded.tokens_in,
     tokens_out = tokens_out + excluded.tokens_out"""
+UPSERT_PROVIDER = """INSERT INTO providers VALUES (?, ?, ?, ?, ?)
+    ON CONFLICT (hour, house, provider, class) DO UPDATE SET n = n + excluded.n"""
 UPSERT_COUNTER = """INSERT INTO counters VALUES (?, ?)
     ON CONFLICT (name) DO UPDATE SET n = n + excluded.n"""
 SAVE_FILE = "INSERT OR REPLACE INTO files VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"

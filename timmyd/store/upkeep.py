@@ -115,6 +115,7 @@ def _old_rows(connection: sqlite3.Connection, before: float, turns_before: float
         ("DELETE FROM hours WHERE (hour, combo) IN (SELECT hour, combo FROM hours WHERE hour < ? LIMIT ?)", (hour, SLICE_ROWS)),
         ("DELETE FROM latencies WHERE (hour, combo, bin) IN (SELECT hour, combo, bin FROM latencies WHERE hour < ? LIMIT ?)", (hour, SLICE_ROWS)),
         ("DELETE FROM requests WHERE hour < ?", (hour,)),
+        ("DELETE FROM providers WHERE hour < ?", (hour,)),
         ("DELETE FROM usage WHERE last_at < ?", (before,)),
         ("DELETE FROM turns WHERE id IN (SELECT id FROM turns WHERE at < ? ORDER BY id LIMIT ?)", (turns_before, SLICE_ROWS)),
         ("DELETE FROM orders WHERE done_at IS NOT NULL AND done_at < ?", (turns_before,)),

@@ -7,6 +7,7 @@ from typing import NamedTuple
 import msgspec
 
 from timmyd.core.model import SOURCE_NAMES, Source
+from timmyd.house.units import HOUR_S
 
 
 class Used(NamedTuple):
@@ -44,6 +45,20 @@ class ModelUsage(msgspec.Struct, frozen=True, kw_only=True):
     tokens_in: int | None
     tokens_out: int | None
     cost: float | None
+
+
+class ProviderRequests(msgspec.Struct, frozen=True, kw_only=True):
+    """What came of the requests that a house sent to a provider, as telemetry shows it.
+
+    Attributes:
+        errors: How many of them failed, by the class of the error; the most first.
+    """
+
+    house: str
+    provider: str
+    requests: int
+    failed: int
+    errors: dict[str, int]
 
 
 _ADD = """INSERT INTO usage VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)
@@ -131,3 +146,20 @@ def _plus(one: ModelUsage, other: ModelUsage) -> ModelUsage:
 
 def _sum(one: int | None, other: int | None) -> int | None:
     return None if one is None or other is None else one + other
+
+
+def by_provider(connection: sqlite3.Connection, since: float) -> list[ProviderRequests]:
+    """The requests of each house to each provider since the hour of a time; the most failures first."""
+    query = """SELECT house, provider, class, sum(n) FROM providers WHERE hour >= ?
+        GROUP BY house, provider, class ORDER BY sum(n) DESC, class"""
+    found: dict[tuple[str, str], dict[str, int]] = {}
+    for house, provider, error_class, n in connection.execute(query, (int(since // HOUR_S),)):
+        found.setdefault((house, provider), {})[error_class] = n
+    told = [
+        ProviderRequests(
+            house=house, provider=provider, requests=sum(by_class.values()),
+            failed=sum(by_class.values()) - by_class.pop("", 0), errors=by_class,
+        )
+        for (house, provider), by_class in found.items()
+    ]  # fmt: skip
+    return sorted(told, key=lambda one: (-one.failed, -one.requests, one.house, one.provider))

@@ -334,6 +334,27 @@ def test_calls_of_models_are_added_up_by_the_hour(store: PatternDatabase) -> Non
     assert rows == [(int(NOW // 3600), "ezra", "m", 3, 1, 2, 20.0, 10, 4)]
 
 
+def test_requests_are_told_by_provider_and_by_why_they_failed(store: PatternDatabase) -> None:
+    told: list[tuple[str, str, str | None]] = [
+        ("ezra", "openai", None), ("ezra", "openai", "timeout"), ("ezra", "openai", "rate_limit"),
+        ("ezra", "openai", "rate_limit"), ("timmy", "openai", None), ("timmy", "", "timeout"),
+    ]  # fmt: skip
+    for _ in range(2):
+        with store.batch() as batch:
+            for house, provider, error in told:
+                batch.add_request(
+                    Request(
+                        NOW, house, "m", error is None, None, None, None, provider, error or "?"
+                    )
+                )
+
+    first, second = store.providers(NOW)
+    assert (first.house, first.provider, first.requests, first.failed) == ("ezra", "openai", 8, 6)
+    assert list(first.errors.items()) == [("rate_limit", 4), ("timeout", 2)]
+    assert (second.house, second.requests, second.failed, second.errors) == ("timmy", 2, 0, {})
+    assert store.providers(NOW + 3600) == []
+
+
 def test_a_path_that_is_no_text_can_be_a_home(store: PatternDatabase) -> None:
     with store.batch() as batch:
         assert batch.name("/home/\udcff") == batch.name("/home/\udcff")

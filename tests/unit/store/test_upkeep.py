@@ -157,10 +157,13 @@ def test_days_past_their_time_go_with_their_histograms_and_requests(
         connection.execute(
             "INSERT INTO requests VALUES (?, 'e', 'm', 1, 0, 0, 0, 0, 0)", ((20_000 - days) * 24,)
         )
+        connection.execute(
+            "INSERT INTO providers VALUES (?, 'e', 'p', 'timeout', 1)", ((20_000 - days) * 24,)
+        )
 
     prune(connection)
 
-    for table in ("hours", "latencies", "requests"):
+    for table in ("hours", "latencies", "requests", "providers"):
         assert connection.execute(f"SELECT hour FROM {table}").fetchall() == [
             ((20_000 - 399) * 24,)
         ]
