@@ -24,6 +24,7 @@ from .requests import RequestDecision
 from .seam import LLM_EXECUTION, TOOL_EXECUTION, Caps, Seam, seams, wraps_requests
 from .session_hooks import SessionHooks
 from .settings import kit_settings
+from .slash import text as slash_text  # now: an upgrade must not mix two versions of the kit later
 from .surroundings import (
     hermes_home,
     hermes_version,
@@ -276,8 +277,6 @@ class HermesPlugin(SessionHooks):
 
     def command(self, raw_args: str = "") -> str:
         """`/timmy` in the agent."""
-        from .slash import text as slash_text  # noqa: PLC0415 - seldom asked for
-
         return slash_text(
             self.kit(), raw_args, now=time.time(), failures=failures, seam=self.seam.words
         )

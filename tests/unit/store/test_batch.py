@@ -353,6 +353,8 @@ def test_requests_are_told_by_provider_and_by_why_they_failed(store: PatternData
     assert list(first.errors.items()) == [("rate_limit", 4), ("timeout", 2)]
     assert (second.house, second.requests, second.failed, second.errors) == ("timmy", 2, 0, {})
     assert store.providers(NOW + 3600) == []
+    store.remove_house("ezra")
+    assert store.providers(NOW) == [second]
 
 
 def test_a_path_that_is_no_text_can_be_a_home(store: PatternDatabase) -> None:
