@@ -163,6 +163,31 @@ def test_two_owners_never_share_a_session() -> None:
     assert count(database) == 6
 
 
+def damaged(sid: str, call_id: str) -> bytes:
+    """What compaction leaves of a call that `snapshot` shows whole."""
+    cut = json.dumps({"command": "x" * 200 + "...[truncated]"})
+    request = {"id": call_id, "function": {"name": "terminal", "arguments": cut}}
+    told = "[terminal] ran `xxx` -> exit 0, 1 lines output"
+    messages = [
+        {"role": "user", "content": "a summary", "_compressed_summary": True},
+        {"role": "assistant", "content": "", "tool_calls": [request]},
+        {"role": "tool", "tool_call_id": call_id, "name": "terminal", "content": told},
+    ]
+    return json.dumps({"session_id": sid, "model": "m", "messages": messages}).encode()
+
+
+@pytest.mark.parametrize("reverse", [False, True])
+def test_a_call_whose_arguments_were_cut_is_the_same_whichever_is_seen_first(
+    reverse: bool,
+) -> None:
+    call_id = "call_Zk3q7B52Qx"
+    versions = [snapshot(HERMES, [(call_id, "x" * 900)]), damaged(f"{HERMES[:-1]}f", call_id)]
+    database = store()
+    for data in versions[:: -1 if reverse else 1]:
+        take(database, data)
+    assert count(database) == 1
+
+
 def test_sessions_of_one_owner_that_only_share_a_name_are_two() -> None:
     database = store()
     for home, start in (("/a", NOW - 9_000.0), ("/b", NOW - 5_000.0)):
@@ -175,7 +200,7 @@ def test_of_two_houses_that_show_one_session_the_first_keeps_it() -> None:
     take(database, snapshot(HERMES, COUNTERS), home="/a", house="ezra")
     take(database, snapshot(HERMES, [*COUNTERS, (IDS[3], "more")]), home="/b", house="bezalel")
     assert [call.house for call in database.executions_after(0, 9)] == ["ezra"] * 3
-    assert database.shared_sessions() == {("bezalel", "ezra"): 1}
+    assert database.shared_sessions() == {("bezalel", "ezra"): int(NOW)}
 
 
 def test_check_names_the_houses_that_show_one_session(tmp_path: Path) -> None:
@@ -184,9 +209,11 @@ def test_check_names_the_houses_that_show_one_session(tmp_path: Path) -> None:
     take(database, snapshot(HERMES, COUNTERS), home="/a", house="ezra")
     take(database, snapshot(HERMES, COUNTERS), home="/b", house="bezalel")
     database.close()
-    findings = {found.code: found for found in check_state(Settings(), tmp_path)}
+    findings = {found.code: found for found in check_state(Settings(), tmp_path, now=NOW + 60.0)}
     assert findings["session_shared"].place == "house bezalel"
     assert "ezra" in findings["session_shared"].words
+    later = check_state(Settings(), tmp_path, now=NOW + 8 * 86_400.0)
+    assert "session_shared" not in {found.code for found in later}
 
 
 PLAIN = {

@@ -59,14 +59,16 @@ def record(home: Path, house: str = "timmy") -> Path:
 
 
 def test_a_healthy_state_has_nothing_wrong(state: Path) -> None:
-    found = codes([*check_state(Settings(), state), *check_policy(Settings(), state, now=NOW)])
+    found = codes(
+        [*check_state(Settings(), state, now=NOW), *check_policy(Settings(), state, now=NOW)]
+    )
 
     assert found == {"database_whole": "fine", "policy_fresh": "fine"}
 
 
 def test_before_the_first_run_nothing_is_wrong_and_the_remedy_is_to_run(tmp_path: Path) -> None:
     found = [
-        *check_state(Settings(), tmp_path / "none"),
+        *check_state(Settings(), tmp_path / "none", now=NOW),
         *check_policy(Settings(), tmp_path / "none", now=NOW),
     ]
 
@@ -102,7 +104,9 @@ def test_permissions_that_let_others_write_or_keep_houses_out_are_wrong(state: P
     (state / "db").chmod(0o755)
     state.chmod(0o777)
 
-    found = codes([*check_state(Settings(), state), *check_policy(Settings(), state, now=NOW)])
+    found = codes(
+        [*check_state(Settings(), state, now=NOW), *check_policy(Settings(), state, now=NOW)]
+    )
 
     for code in ("policy_writable", "policy_hidden", "database_open", "state_writable"):
         assert found[code] == "wrong"
@@ -111,7 +115,7 @@ def test_permissions_that_let_others_write_or_keep_houses_out_are_wrong(state: P
 def test_a_damaged_database_is_wrong_and_names_the_way_back(state: Path) -> None:
     (state / "db" / "timmy.db").write_bytes(b"not a database " * 1000)
 
-    found = {finding.code: finding for finding in check_state(Settings(), state)}
+    found = {finding.code: finding for finding in check_state(Settings(), state, now=NOW)}
 
     assert found["database_unusable"].severity == "wrong"
     assert "db restore" in (found["database_unusable"].remedy or "")

@@ -347,3 +347,44 @@ def test_a_named_file_that_gives_nothing_says_why(
     database = PatternDatabase(":memory:", clock=lambda: NOW)
     report = import_paths(database, INGEST, [str(path)], clock=lambda: NOW)
     assert [(one.path, one.code) for one in report.unread] == [(path, code)]
+
+
+def line(kind: str, call_id: str) -> bytes:
+    return json.dumps(one_session(kind, call_id)).encode()
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"\n".join([line("session", "a1"), b"xxx", line("session", "b2")]),
+        b"\n".join([b"xxx", line("session", "a1"), line("session", "b2")]),
+        b"\n".join([line("session", "a1"), line("session", "c3")[:-20], line("session", "b2")]),
+        b"\n".join([line("session", "a1"), line("session", "b2"), line("session", "c3")[:-20]]),
+    ],
+)
+def test_a_line_that_is_broken_costs_only_itself_and_is_counted(
+    content: bytes, tmp_path: Path
+) -> None:
+    path = tmp_path / "some.jsonl"
+    path.write_bytes(content)
+    database = PatternDatabase(":memory:", clock=lambda: NOW)
+    report = import_paths(database, INGEST, [str(path)], clock=lambda: NOW)
+    assert (report.executions, report.unread) == (2, [])
+    assert database.skipped() == {"not_json": 1}
+
+
+def test_a_torn_session_is_not_taken_for_a_transcript_of_its_messages(tmp_path: Path) -> None:
+    path = tmp_path / "torn.json"
+    path.write_text(json.dumps(one_session("session", "a1"), indent=2)[:-3])
+    database = PatternDatabase(":memory:", clock=lambda: NOW)
+    report = import_paths(database, INGEST, [str(path)], clock=lambda: NOW)
+    assert [one.code for one in report.unread] == ["not_json"]
+    assert not report.executions
+
+
+def test_sessions_by_their_ids_are_taken(tmp_path: Path) -> None:
+    path = tmp_path / "all.json"
+    path.write_text(json.dumps({call: one_session("session", call) for call in ("a1", "b2")}))
+    database = PatternDatabase(":memory:", clock=lambda: NOW)
+    report = import_paths(database, INGEST, [str(path)], clock=lambda: NOW)
+    assert (report.executions, report.unread) == (2, [])

@@ -85,7 +85,7 @@ def _look(found: Context, where: Sequence[Place]) -> Iterator[Finding]:
     with as_owner(found.state):
         said, houses = _database(found)
         of_state = [
-            *check_state(found.settings, found.state),
+            *check_state(found.settings, found.state, now=now),
             *check_policy(found.settings, found.state, now=now),
             *check_daemon(found.state, said, now=now),
             *check_houses(houses),

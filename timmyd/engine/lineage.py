@@ -38,6 +38,7 @@ class Lineages:
         self.origin = origin
         owner = origin.owner
         self._everywhere = origin.home if owner is None else f"owner {owner}"
+        self._marks: dict[Sequence[str], list[int]] = {}
 
     # ------------------------------------------------------------------- sightings
     def of_document(self, shown: Session, key: Callable[[Call], int]) -> tuple[int, int]:
@@ -109,8 +110,7 @@ class Lineages:
     # ----------------------------------------------------------------------- marks
     def leave(self, lineage: int, calls: Iterable[Sequence[str]]) -> None:
         """Let later sightings of these calls, by their ids, find the lineage."""
-        scope = self._everywhere
-        self.batch.mark([id_mark(scope, one) for ids in calls for one in unique_ids(ids)], lineage)
+        self.batch.mark([mark for ids in calls for mark in self._marks_of(ids)], lineage)
 
     def leave_document(self, lineage: int, shown: Session, new: Iterable[Call]) -> None:
         """The same for a document, of which some calls are new, and for how it begins."""
@@ -182,12 +182,13 @@ class Lineages:
 
     def _by_calls(self, calls: Iterable[Seen]) -> set[int]:
         """The lineages that know one of these calls by an id that is not made twice."""
-        scopes = [self._everywhere, *self._former()]
+        former = self._former()
         marks: dict[int, Seen] = {}
         for seen in calls:
-            for one in unique_ids(seen[0]):
-                for scope in scopes:
-                    marks[id_mark(scope, one)] = seen
+            for mark in self._marks_of(seen[0]):
+                marks[mark] = seen
+            for scope in former:
+                marks.update((id_mark(scope, one), seen) for one in unique_ids(seen[0]))
         found: set[int] = set()
         for mark, lineage in (self.batch.marked(list(marks)) if marks else {}).items():
             ids, facts, damaged = marks[mark]
@@ -195,11 +196,19 @@ class Lineages:
                 continue
             register = self.batch.register(lineage)
             same = [register.known[index] for index in register.with_keys(keys_of(ids))]
-            if damaged or not same or any(known.facts == facts for known in same):
+            if damaged or not same or any(known.may_have(facts) for known in same):
                 found.add(lineage)
             else:  # it looked as if it were made once, and is not
                 self.batch.mark([mark], NO_LINEAGE)
         return found
+
+    def _marks_of(self, ids: Sequence[str]) -> list[int]:
+        """The marks of a call's ids; they are looked for first, and left a little later."""
+        marks = self._marks.get(ids)
+        if marks is None:
+            marks = [id_mark(self._everywhere, one) for one in unique_ids(ids)]
+            self._marks[ids] = marks
+        return marks
 
     def _one(
         self, session_id: str, own: int | None, found: set[int], started_at: float | None
@@ -216,7 +225,7 @@ class Lineages:
             self._enter(session_id, root)
         keeper = self.batch.house_of(root)
         if keeper is not None and keeper != self.origin.house:
-            self.batch.share(self.origin.house, keeper)
+            self.batch.share(self.origin.house, keeper, at=self.origin.now)
         return root
 
     def _enter(self, session_id: str, lineage: int) -> None:

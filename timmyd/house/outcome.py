@@ -188,7 +188,8 @@ def _of_text(case: _Case, text: str) -> Judged:
             return by("not_executed_bad_arguments")
         text = rest
     if text[:1] != "{":
-        return _of_opening(case, text)
+        parts = remains.parts(text)
+        return _of_opening(case, text) if parts is None else _of_content(case, parts)
     if (fields := remains.leading_object(text)) is not None:
         return _of_fields(case, fields)
     if (head := remains.before_truncation(text)) is not None:
@@ -275,8 +276,10 @@ def _by_error(fields: Mapping[str, object], error: object) -> Judged | None:
 
 
 def _says(value: object, *, word: str) -> bool:
-    """Whether a flag is `true` or `false`, as JSON or as text."""
-    return value is (word == "true") or (isinstance(value, str) and value.lower() == word)
+    """Whether a flag is `true` or `false`, as JSON or as text; 1 is true, and 0 may be a count."""
+    return value is (word == "true") or (
+        value.strip().lower() == word if isinstance(value, str) else value == 1 and word == "true"
+    )
 
 
 def _word(value: object) -> str:
@@ -313,7 +316,9 @@ def _refusal(case: _Case, fields: Mapping[str, object], error: object) -> Judged
 
 
 def _by_status(tool: str, status: object) -> Judged | None:
-    word = status.lower() if isinstance(status, str) and len(status) <= _LONGEST_STATUS else ""
+    word = (
+        status.strip().lower() if isinstance(status, str) and len(status) <= _LONGEST_STATUS else ""
+    )
     verdict = _STATUSES.get(word)
     if verdict is None or tool in _STATUS_IS_DATA or tool.startswith(_STATUS_IS_DATA_FAMILIES):
         return None

@@ -57,6 +57,7 @@ _DAMAGED_FLAG: Final = re.compile(r'(?<!\\)"(?:isError|is_error)":\s*true')
 _DAMAGED_STATUS: Final = re.compile(r'(?<!\\)"status":\s*"([A-Za-z_]{1,20})"')
 
 _SCANNER: Final = json.JSONDecoder()
+_PARTS: Final = re.compile(r'\[\s*\{\s*"(?:type|text)":')
 _SPACE: Final = re.compile(r"[ \t\r\n]*")
 _COLON: Final = re.compile(r"[ \t\r\n]*:[ \t\r\n]*")
 _COMMA: Final = re.compile(r"[ \t\r\n]*,[ \t\r\n]*")
@@ -64,7 +65,7 @@ _COMMA: Final = re.compile(r"[ \t\r\n]*,[ \t\r\n]*")
 
 def unwrapped(text: str) -> str:
     """Take off the wrapper of untrusted content and the line about corrupted arguments."""
-    text = text.lstrip()
+    text = text.lstrip().removeprefix("\ufeff").lstrip()
     if text.startswith(_UNTRUSTED):
         start = text.find("\n\n", 0, _LONGEST_PREAMBLE)
         text = (text[start + 2 :] if start >= 0 else text.partition("\n")[2]).lstrip()
@@ -91,6 +92,18 @@ def before_truncation(text: str) -> str | None:
     """The head of a result that was cut with no file to hold the rest; None where nothing says so."""
     cut = text.rfind(_TRUNCATED)
     return text[:cut] if cut >= 0 else None
+
+
+def parts(text: str) -> list[object] | None:
+    """The parts of a result that was stored as the JSON of a list of them; None where it is no such list."""
+    if not _PARTS.match(text):
+        return None
+    try:
+        found, _ = _SCANNER.raw_decode(text)
+    except (ValueError, RecursionError):
+        return None
+    typed = all(isinstance(part, dict) and isinstance(part.get("type"), str) for part in found)
+    return found if typed else None
 
 
 def opening_rule(text: str) -> str | None:

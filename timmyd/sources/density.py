@@ -14,17 +14,20 @@ LONGEST_TEXT_BYTES: Final = 16 << 20
 _MOST_TOKENS: Final = 3_000_000
 _BRACKETS: Final = b"{["
 _LOOK_FROM_BYTES: Final = 8 << 20
+_LEAST_BYTES: Final = 3
 _TOKEN: Final = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"?|[{\[,]', re.DOTALL)
 
 
 def refuse_dense(data: bytes | memoryview) -> None:
     """Refuse what no conversation looks like; a few microseconds for most.
 
-    Brackets within texts are no objects, so where there are many they are told apart, once.
+    A whole object takes three bytes with its comma, so a short document cannot hold too many. Brackets within texts are no objects, so where there are many they are told apart, once.
 
     Raises:
         SessionError: `too_dense`, with what there is too much of.
     """
+    if len(data) <= _LEAST_BYTES * MOST_PARTS:
+        return
     if len(data) < _LOOK_FROM_BYTES:
         whole = bytes(data)
         if whole.count(b"{") + whole.count(b"[") <= MOST_PARTS:

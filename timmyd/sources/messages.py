@@ -61,9 +61,9 @@ class Message(msgspec.Struct, gc=False):
 
 
 def text(value: Any) -> str:
-    """A string as it is, a number in its digits, `""` for anything else."""
+    """A string without the blanks around it, a number in its digits, `""` for anything else."""
     if isinstance(value, str):
-        return value
+        return value.strip() if value[:1].isspace() or value[-1:].isspace() else value
     if not isinstance(value, int) or isinstance(value, bool) or value.bit_length() > _WIDEST_ID:
         return ""
     return str(value)
@@ -93,6 +93,10 @@ def ids_of(*values: Any) -> tuple[str, ...]:
 
     `call_x|fc_y` is also either part, and `fc_x` may be what Hermes made of `call_x`.
     """
+    if len(values) == 1 and type(one := values[0]) is str and "|" not in one:
+        one = text(one)
+        if not one.startswith(_ITEM):
+            return (one,) if one else ()
     found = [whole for value in values if (whole := text(value))]
     found += [part for whole in found if "|" in whole for part in whole.split("|", 1) if part]
     found += [_CALL + one[len(_ITEM) :] for one in found if one.startswith(_ITEM)]
@@ -117,7 +121,8 @@ def to_call(request: ToolCall) -> Call | None:
     call_id = request.id
     if type(call_id) is str and call_id == request.call_id and call_id.startswith(_CALL):
         item = request.response_item_id
-        if (item is None or item == _ITEM + call_id[len(_CALL) :]) and "|" not in call_id:
+        same = item is None or item == _ITEM + call_id[len(_CALL) :]
+        if same and "|" not in call_id and not call_id[-1].isspace():
             return Call(call_id, tool, said)
     ids = ids_of(call_id, request.call_id, request.response_item_id)
     return Call(ids[0] if ids else "", tool, said, aliases=ids[1:])

@@ -41,7 +41,7 @@ SKIPPED = "skipped."
 """How the names of the counters of skipped elements begin."""
 
 SHARED = "shared."
-"""The same of sessions that two houses show."""
+"""The same of when two houses last showed one session, Unix seconds."""
 
 _BETWEEN = " of "
 
@@ -72,6 +72,7 @@ class Batch(LineageRows):
         self._rows: list[tuple[object, ...]] = []
         self._pending: set[int] = set()
         self._counters: dict[str, int] = {}
+        self._set: dict[str, int] = {}
         self._files: list[FileRow] = []
         self._turns: list[Turn] = []
         self._used: list[Used] = []
@@ -152,9 +153,9 @@ class Batch(LineageRows):
             if n:
                 self.count(f"{SKIPPED}{reason}", n)
 
-    def share(self, house: str, keeper: str) -> None:
-        """Note that a house shows a session that another one showed first, whose it stays."""
-        self.count(f"{SHARED}{house}{_BETWEEN}{keeper}")
+    def share(self, house: str, keeper: str, *, at: float) -> None:
+        """Note when a house showed a session that another one showed first, whose it stays."""
+        self._set[f"{SHARED}{house}{_BETWEEN}{keeper}"] = int(at)
 
     def save_file(self, row: FileRow) -> None:
         """Record how a file looked when it was read, and what came of it."""
@@ -212,9 +213,8 @@ class Batch(LineageRows):
             save_usage(self._connection, self._used)
             self.count("executions", sum(self.counted.values()))
             many(statements.UPSERT_COUNTER, self._counters.items())
-            self._connection.execute(
-                "INSERT OR REPLACE INTO counters VALUES ('last_execution', ?)", (self._next_id - 1,)
-            )
+            self._set["last_execution"] = self._next_id - 1
+            many("INSERT OR REPLACE INTO counters VALUES (?, ?)", self._set.items())
             self._connection.execute("COMMIT")
         except BaseException:
             self.rollback()

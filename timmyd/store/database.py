@@ -415,7 +415,7 @@ class PatternDatabase:
         return {name[len(SKIPPED) :]: n for name, n in counters if name.startswith(SKIPPED)}
 
     def shared_sessions(self) -> dict[tuple[str, str], int]:
-        """How often (a house, the house that keeps it) showed one session."""
+        """When (a house, the house that keeps it) last showed one session, Unix seconds."""
         names = {name: n for name, n in self.counters().items() if name.startswith(SHARED)}
         pairs = {name: name[len(SHARED) :].partition(" of ") for name in names}
         return {(pairs[name][0], pairs[name][2]): n for name, n in names.items()}

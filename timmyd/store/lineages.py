@@ -8,7 +8,7 @@ from timmyd.store import statements
 from timmyd.store.registers import KeptRegisters
 from timmyd.store.rows import NO_HOME, NO_LINEAGE
 
-_MOST_MARKS = 500
+_MOST_MARKS = 512
 
 
 class LineageRows:
@@ -120,7 +120,9 @@ class LineageRows:
         """Which lineage left each of these marks (see `mark`); those that tell nothing are left out."""
         found: dict[int, int] = {}
         for first in range(0, len(marks), _MOST_MARKS):
-            some = marks[first : first + _MOST_MARKS]
+            some = [*marks[first : first + _MOST_MARKS]]
+            # a statement for each power of two is prepared once, not one for each number
+            some += some[:1] * ((1 << (len(some) - 1).bit_length()) - len(some))
             query = statements.JOINED.format(",".join("?" * len(some)))
             found.update(self._connection.execute(query, some).fetchall())
         if self._joins:

@@ -13,6 +13,7 @@ from timmyd.config import Settings, database_path, metrics_path, policy_path
 from timmyd.core.ownership import OwnedHouse
 from timmyd.errors import StoreError
 from timmyd.house.policy import PolicyError, parse
+from timmyd.house.units import DAY_S
 from timmyd.service.lock import holder
 from timmyd.store.backup import quick_check
 from timmyd.store.database import PatternDatabase
@@ -23,6 +24,7 @@ OTHERS_READ: Final = stat.S_IROTH
 OTHERS_WRITE: Final = stat.S_IWOTH | stat.S_IWGRP
 _PRIVATE: Final = 0o077
 _HANGS_S: Final = 120.0
+_OF_LATE_S: Final = 7 * DAY_S
 _LARGEST_POLICY: Final = 256 * 1024
 
 
@@ -67,7 +69,7 @@ def check_settings(paths: tuple[Path, ...]) -> Iterator[Finding]:
         yield fine("settings_right", path, "is read and has no problem")
 
 
-def check_state(settings: Settings, state: Path) -> Iterator[Finding]:
+def check_state(settings: Settings, state: Path, *, now: float) -> Iterator[Finding]:
     """The state directory, its database, and the files that are published."""
     if not state.is_dir():
         yield note("state_missing", state, "does not exist yet", "timmyd run --once")
@@ -78,13 +80,13 @@ def check_state(settings: Settings, state: Path) -> Iterator[Finding]:
         yield note(
             "state_foreign", state, "cannot be written by this user", "run this as its owner"
         )
-    yield from _check_database(database_path(state))
+    yield from _check_database(database_path(state), now)
     metrics = metrics_path(settings, state)
     if metrics.exists() and not metrics.stat().st_mode & OTHERS_READ:
         yield wrong("metrics_hidden", metrics, "cannot be read by others", f"chmod a+r {metrics}")
 
 
-def _check_database(path: Path) -> Iterator[Finding]:
+def _check_database(path: Path, now: float) -> Iterator[Finding]:
     if not path.exists():
         yield note("database_missing", path, "does not exist yet", "timmyd run --once")
         return
@@ -106,21 +108,23 @@ def _check_database(path: Path) -> Iterator[Finding]:
         )
     else:
         yield fine("database_whole", path, "passes SQLite's quick check")
-        yield from _check_shared(path)
+        yield from _check_shared(path, now)
 
 
-def _check_shared(path: Path) -> Iterator[Finding]:
-    """Sessions that two houses show: the one that showed them first keeps them."""
+def _check_shared(path: Path, now: float) -> Iterator[Finding]:
+    """Sessions that two houses showed of late: the one that showed them first keeps them."""
     try:
         database = PatternDatabase(path, read_only=True)
     except StoreError:
         return
     try:
-        for (house, keeper), times in sorted(database.shared_sessions().items()):
+        for (house, keeper), at in sorted(database.shared_sessions().items()):
+            if at < now - _OF_LATE_S:
+                continue
             yield note(
                 "session_shared",
                 f"house {house}",
-                f"showed sessions that {keeper} had shown before ({times} times): they count for {keeper}",
+                f"showed sessions that {keeper} had shown before: they count for {keeper}",
                 "one home may be a copy of, or a link to, the other: give both one house",
             )
     finally:

@@ -230,7 +230,8 @@ class Importer:
                 fd = folder.open(path.name, largest_bytes=_LARGEST_BYTES)
             with os.fdopen(fd, "rb") as file:
                 data, status = file.read(), os.fstat(fd)
-            found = collection.decode(data, name=path.stem)
+            skipped: dict[str, int] = {}
+            found = collection.decode(data, name=path.stem, skipped=skipped)
         except SessionError as error:
             self.report.unread.append(Unread(path, error.code, error.detail))
             return
@@ -239,6 +240,7 @@ class Importer:
             return
         for first in range(0, len(found), _EXPORTED_A_BATCH):
             with self.database.batch() as batch:
+                batch.skip(skipped if not first else {})
                 for session in found[first : first + _EXPORTED_A_BATCH]:
                     self.taking.session(batch, thing, session, status)
         self.report.files += bool(found)

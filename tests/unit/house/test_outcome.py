@@ -356,6 +356,13 @@ def test_no_text_is_too_deep_too_long_or_too_broken(content: str) -> None:
     ("tool", "content", "outcome"),
     [
         ("lab", '{"isError": true, "content": []}', "error"),
+        ("lab", '{"is_error": 1}', "error"),
+        ("lab", '{"ok": 0, "failed": 0}', "ok"),
+        ("lab", '{"status": " Failed "}', "error"),
+        ("lab", '\ufeff{"error": "no"}', "error"),
+        ("lab", '[{"type": "text", "text": "a"}, {"type": "text", "text": "Error: no"}]', "error"),
+        ("lab", '[{"text": "fine", "type": "text"}]', "ok"),
+        ("lab", '[{"type": 5}]', "ok"),
         ("lab", '{"is_error": true}', "error"),
         ("lab", '{"is_error": "true"}', "error"),
         ("lab", '{"isError": false, "content": [{"type": "text", "text": "fine"}]}', "ok"),

@@ -43,6 +43,16 @@ def test_results_find_their_requests_whatever_their_order() -> None:
     assert [(call.tool, call.content) for call in found] == [("t1", "1"), ("t2", "2")]
 
 
+@pytest.mark.parametrize("both", [False, True])
+def test_blanks_around_an_id_are_none_of_it(both: bool) -> None:
+    request = {"id": "call_7 ", "function": {"name": "t", "arguments": "{}"}}
+    asked = {
+        "role": "assistant",
+        "tool_calls": [request | ({"call_id": "call_7 "} if both else {})],
+    }
+    assert [call.content for call in calls(asked, answer(" call_7", "1"))] == ["1"]
+
+
 def test_equal_ids_in_one_block_are_answered_in_order() -> None:
     found = calls(asks(("", "t1"), ("", "t2")), answer("", "1"), answer("", "2"))
 

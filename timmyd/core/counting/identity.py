@@ -11,6 +11,7 @@ from timmyd.core.model import SOURCE_NAMES, Call
 ANSWERED = 1
 INNER = 2
 UNSURE = 4
+DAMAGED = 8
 
 _MASK = (1 << 63) - 1
 _MINTED = re.compile(r"(?:call|fc)_[0-9a-f]{12}")
@@ -114,7 +115,8 @@ class Known(msgspec.Struct, array_like=True, gc=False):
         facts: Hash of its tool and arguments.
         execution: Its row in the database.
         flags: `ANSWERED` once its outcome stands, `INNER` if made inside `execute_code`,
-            `UNSURE` where `seen_at` may be wrong by hours.
+            `UNSURE` where `seen_at` may be wrong by hours, `DAMAGED` where Hermes had cut the
+            arguments before the call was first seen, so that `facts` say nothing.
         shown_by: Bit set of the sources (by rank) that have shown it.
         best: Rank of the best source whose facts stand in the database.
         seen_at: When a document first showed it answered, or when it ran, Unix seconds.
@@ -127,3 +129,7 @@ class Known(msgspec.Struct, array_like=True, gc=False):
     shown_by: int
     best: int
     seen_at: float
+
+    def may_have(self, facts: int) -> bool:
+        """Whether a sighting of its id with these facts can be this call."""
+        return self.facts == facts or bool(self.flags & DAMAGED)

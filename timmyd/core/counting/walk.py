@@ -13,6 +13,7 @@ import msgspec
 from timmyd.core.counting.identity import (
     ANSWERED,
     CLOCK_SLACK_S,
+    DAMAGED,
     INNER,
     RANKS,
     UNSURE,
@@ -160,6 +161,8 @@ class Walk:
             chain = link(chain, call)
             answered = call.content is not None or call.verdict is not None
             flags = (ANSWERED | (0 if self.sure else UNSURE)) if answered else 0
+            if is_damaged(call):
+                flags |= DAMAGED
             keys = keys_of(call.ids)
             index = len(known)
             known.append(
@@ -207,8 +210,9 @@ class Walk:
             )
             if index is not None:
                 return index
+        flags = DAMAGED if is_damaged(call) else 0
         index = register.add(
-            keys, facts, self.new_execution(), rank=self.rank, seen_at=self.seen_at
+            keys, facts, self.new_execution(), rank=self.rank, seen_at=self.seen_at, flags=flags
         )
         register.known[index].shown_by = 0
         return index
@@ -287,7 +291,7 @@ class Walk:
             damaged = is_damaged(call)
             for index in self.register.with_keys(keys_of(ids)):
                 known = self.register.known[index]
-                same = damaged or known.facts == self.facts(call)
+                same = damaged or known.may_have(self.facts(call))
                 if same and index not in used and not known.flags & INNER:
                     used.add(index)
                     return index
@@ -359,4 +363,5 @@ class Walk:
 
     def _tokens(self, path: Sequence[int]) -> list[Token]:
         known = self.register.known
-        return [(known[index].key, known[index].facts) for index in path]
+        calls = [known[index] for index in path]
+        return [(call.key, None if call.flags & DAMAGED else call.facts) for call in calls]
