@@ -2,7 +2,8 @@
 
 Conversations grow, rotate, are written again, answered late; homes are copied, renamed, spelled otherwise; documents
 are read in any version and order, rows in any piece and again, lines in any piece and again, under a zone that may be
-wrong. After every step: each call that was shown to the intake is counted once, under its owner, with its outcome.
+wrong. After every step: each call that was shown to the intake is counted once, under its owner, with its outcome,
+and after every tick what was learned is what was counted.
 
 The limits, which the agents keep to: where ids repeat, no two calls of a lineage are equal, none waits for its answer
 for ever, versions are read as they come, and nothing is moved to another session, since the bytes of such files are
@@ -27,6 +28,7 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
+from timmyd import IntelligenceEngine
 from timmyd.core.tasks import TaskTable
 from timmyd.engine.ingest import Ingest
 from timmyd.engine.ingest_rows import RowIngest
@@ -93,6 +95,7 @@ class World(RuleBasedStateMachine):
     @initialize(style=st.sampled_from(sorted(IDS)), kit=st.booleans(), zone=st.sampled_from(ZONES))
     def begin(self, style: str, kit: bool, zone: ZoneInfo) -> None:
         self.database = PatternDatabase(":memory:", clock=lambda: NOW)
+        self.engine = IntelligenceEngine(self.database, clock=lambda: NOW)
         self.ingest = Ingest(tasks=TaskTable.default(), zone=zone)
         self.rows_of = RowIngest(self.ingest)
         self.style, self.kit = style, kit and style != "few"
@@ -314,9 +317,19 @@ class World(RuleBasedStateMachine):
         self.check()
 
     @rule()
-    def restart(self) -> None:
+    def learn(self) -> None:
+        self.engine.analyze_and_adapt()
+        found = self.database.executions_after(0, 100_000)
+        rated = sum(call.outcome in RATED for call in found)
+        assert self.engine.learner.predictions.learned == rated, self.style
+
+    @rule(orderly=st.booleans())
+    def restart(self, orderly: bool) -> None:
+        if orderly:
+            self.engine.save()
         self.database._kept.clear()  # noqa: SLF001 - as a new process begins
         self.cursors.clear()
+        self.engine = IntelligenceEngine(self.database, clock=lambda: NOW)
 
     def check(self) -> None:
         found = self.database.executions_after(0, 100_000)

@@ -1,20 +1,52 @@
 """Whenever answers come, ticks fall and the daemon restarts: what was learned is what was counted, each call once."""
 
+from pathlib import Path
+
 import msgspec
 import pytest
 from hypothesis import given, settings, strategies as st
 
 from timmyd import IntelligenceEngine, PatternDatabase
+from timmyd.config import Settings
 from timmyd.core.model import Execution
+from timmyd.engine.learning import Learner
 from timmyd.house.outcome import RATED
 
 START = 1_790_000_000.0
+PARTS = ("judgement", "breakers", "estimates", "notices", "choices", "retries", "fallbacks")
+"""All that is learned of calls: rules and trials, breakers, predictions and their scores, and so on."""
 STEPS = st.one_of(
     st.tuples(st.just("ask"), st.integers(1, 4)),
     st.tuples(st.just("answer"), st.sampled_from(["ok", "error", "rejected", "blocked"])),
     st.tuples(st.just("tick"), st.just(0)),
     st.tuples(st.just("restart"), st.booleans()),
 )
+
+
+class Oracle:
+    """What one that never stops learns, who is told of each call once, and once more of a late answer."""
+
+    def __init__(self) -> None:
+        self.learner = Learner(Settings(), {})
+        self.covered: set[int] = set()
+        self.answered: set[int] = set()
+
+    def tick(self, database: PatternDatabase, now: float) -> None:
+        houses = database.owners.all().values()
+        self.learner.choices.know({house.name: house.owner for house in houses})
+        told = []
+        for execution in database.executions_after(0, 10_000):
+            is_answer = execution.outcome in {*RATED, "rejected"}
+            if execution.id not in self.covered or (
+                is_answer and execution.id not in self.answered
+            ):
+                told.append(execution)
+            self.covered.add(execution.id)
+            if is_answer:
+                self.answered.add(execution.id)
+        self.learner.observe(told, [], now=now)
+        self.learner.observe_requests([], now=now)
+        self.learner.tick(now)
 
 
 class Calls:
@@ -25,6 +57,7 @@ class Calls:
         self.waiting: list[Execution] = []
         self.asked = 0
         self.engine = self.open()
+        self.oracle = Oracle()
 
     def open(self) -> IntelligenceEngine:
         return IntelligenceEngine(
@@ -45,8 +78,9 @@ class Calls:
                     id=batch.new_execution(),
                     at=self.now,
                     session=1 + self.asked % 3,
-                    house="timmy",
-                    tool="web_search",
+                    house="ezra" if self.asked % 2 else "timmy",
+                    tool="write_file" if self.asked % 2 else "web_search",
+                    task_type="build" if self.asked % 2 else "read",
                     signature=f"{self.asked:016x}",
                     shape="",
                     model="m",
@@ -64,6 +98,7 @@ class Calls:
 
     def tick(self) -> None:
         self.now += 30.0
+        self.oracle.tick(self.engine.database, self.now)
         self.engine.analyze_and_adapt()
 
     def check(self) -> None:
@@ -71,6 +106,9 @@ class Calls:
         rated = sum(execution.outcome in RATED for execution in found)
         assert len(found) == self.asked
         assert self.engine.learner.predictions.learned == rated
+        learned, told = self.engine.learner.dump(), self.oracle.learner.dump()
+        for part in PARTS:
+            assert learned[part] == told[part], part
 
 
 @settings(max_examples=40, deadline=None)
@@ -101,4 +139,20 @@ def test_an_answer_before_the_first_tick_that_covers_its_call_is_evidence_once()
     for _ in range(3):
         calls.tick()
     calls.check()
-    assert calls.engine.policy_document()["predictions"]["timmy"]["web_search"]["samples"] == 30
+    assert calls.engine.policy_document()["predictions"]["timmy"]["web_search"]["samples"] == 15
+
+
+def test_a_trial_and_an_open_breaker_have_learned_each_call_once(tmp_path: Path) -> None:
+    calls = Calls(str(tmp_path / "timmy.db"))
+    for tick in range(240):
+        calls.ask(6)
+        for n in range(6 if tick % 3 else 3):  # some answers come after their call was covered
+            calls.answer("error" if n % 2 else "ok")
+        calls.now += 900.0
+        calls.tick()
+        if tick % 20 == 7:
+            calls.restart(orderly=tick % 40 == 7)
+            calls.check()
+    calls.check()
+    assert calls.engine.trials() or calls.engine.database.get_adaptations()
+    calls.engine.database.close()

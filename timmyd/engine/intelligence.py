@@ -204,8 +204,9 @@ class IntelligenceEngine(Answers):
             What changed. `behind` tells whether evidence is left for another tick.
         """
         now = self.clock()
-        self.learner.choices.know({h.name: h.owner for h in self.database.owners.all().values()})
         events, orders = self._carry_out_orders(now)
+        met, aside = self.learner.choices.houses, self._aside.houses
+        houses = [h for h in self.database.owners.all().values() if h.name not in aside]
         last = self.database.last_execution_id()
         upto = min(last, self._mark + EVIDENCE_SLICE)
         late = self.database.answered_late(self._mark, LATE_SLICE)
@@ -224,6 +225,7 @@ class IntelligenceEngine(Answers):
             requests=self._requests.since(self.database.request_totals(now - RECENT_S)),
             decided=not is_behind,
             again=again,
+            houses={h.name: h.owner for h in houses if met.get(h.name) != h.owner},
         )
         events.extend(self._go_over(step))
         self.behind = is_behind or bool(self.learner.rebuild.parts)
@@ -258,6 +260,7 @@ class IntelligenceEngine(Answers):
         if step.published is not None:
             self.learner.published(step.published, now=step.now)
             return []
+        self.learner.choices.know(step.houses)
         aside = self._aside.houses
         executions = self.database.executions_between(step.after, step.upto)
         for execution in executions:

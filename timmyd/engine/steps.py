@@ -18,6 +18,7 @@ class Step(msgspec.Struct, kw_only=True, omit_defaults=True):
         decided: Nothing was left for another tick, so rules and breakers decided.
         published: The revision that went out; then nothing else of the step counts.
         again: Executions up to this id were learned again by what is rebuilt; 0 for none.
+        houses: That were met for the first time, each with its owner.
     """
 
     now: float
@@ -30,6 +31,7 @@ class Step(msgspec.Struct, kw_only=True, omit_defaults=True):
     decided: bool = False
     published: int | None = None
     again: int = 0
+    houses: dict[str, str] = {}
 
 
 def load_steps(log: bytes | None) -> list[Step]:

@@ -78,6 +78,8 @@ def test_a_house_that_is_set_aside_leaves_every_estimate(world: World, kind: str
     assert "begin their evidence anew" in event.reason
     assert world.learned()["predictions"] == without()["predictions"]
     assert world.learned()["models"] == without()["models"]
+    world.engine.analyze_and_adapt()  # and it stays away
+    assert world.learned()["models"] == without()["models"]
     assert [b for b in world.learned()["breakers"] if b["house"] == "mallory"] == []
 
 
