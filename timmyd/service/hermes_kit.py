@@ -213,8 +213,9 @@ def _changes(
     yield f"set it to house {settings.house}, mode {settings.mode}"
     if edit is not None:
         verb = "create" if config.data is None else "add to"
-        lines = " / ".join(edit.text.decode().strip().splitlines())
-        yield f"{verb} {home / CONFIG}: {lines}"
+        lines = " / ".join(edit.text.decode().strip(" \r\n,#").splitlines())
+        what = f"{PLUGIN}, in the list plugins.enabled" if edit.made == "item" else lines
+        yield f"{verb} {home / CONFIG}: {what}"
         if config.names > 1:
             yield f"{CONFIG} has {config.names} names (hard links): the others keep the old text"
 

@@ -138,3 +138,20 @@ def test_a_disk_that_takes_no_settings_is_told_with_their_name(
 
     assert refused.value.filename == str(home / "config.yaml")
     assert [path.name for path in home.iterdir()] == ["config.yaml"]
+
+
+@pytest.mark.parametrize(
+    ("config", "words"),
+    [
+        (b"plugins:\n  enabled: [a]\n", "timmy, in the list plugins.enabled"),
+        (b"plugins:\n  enabled:\n    - a\n", "timmy, in the list plugins.enabled"),
+        (b"plugins:\n  enabled: null\n", "timmy, in the list plugins.enabled"),
+        (b"plugins: {disabled: [b]}\n", "enabled: [timmy]"),
+        (b"plugins: ~\n", "{enabled: [timmy]}"),
+        (b"model: x\n", "plugins: /   enabled: /     - timmy"),
+    ],
+)
+def test_what_goes_into_the_settings_is_told_before(home: Path, config: bytes, words: str) -> None:
+    (home / "config.yaml").write_bytes(config)
+
+    assert _plan(home).changes[-1] == f"add to {home / 'config.yaml'}: {words}"
