@@ -32,6 +32,7 @@ _SWAPS: dict[type[ast.AST], type[ast.AST]] = {
     ast.Break: ast.Continue,
     ast.Continue: ast.Break,
 }
+_TWO_DIGITS = 10
 _CALLS_OF_NO_EFFECT = frozenset({"debug", "info", "warning", "error", "cast"})
 
 
@@ -65,8 +66,7 @@ def places(tree: ast.Module) -> Iterator[_Place]:
         elif isinstance(node, ast.Break | ast.Continue):
             yield _Place(node, _swap(node))
         elif isinstance(node, ast.Constant) and isinstance(node.value, bool | int | float):
-            other = not node.value if isinstance(node.value, bool) else node.value + 1
-            yield _Place(node, f"{node.value!r} becomes {other!r}")
+            yield _Place(node, f"{node.value!r} becomes {_other(node.value)!r}")
         if _is_deletable(node):
             yield _Place(node, f"delete `{ast.unparse(node).splitlines()[0]}`")
 
@@ -86,7 +86,8 @@ def _walk(node: ast.AST) -> Iterator[ast.AST]:
     """Its nodes but annotations, decorators and what only names or explains."""
     yield node
     for field, value in ast.iter_fields(node):
-        if field in {"annotation", "returns", "decorator_list", "keywords_of_class"}:
+        named_only = field in {"annotation", "returns", "decorator_list"}
+        if named_only or (field == "keywords" and isinstance(node, ast.ClassDef)):
             continue
         for child in value if isinstance(value, list) else [value]:
             if isinstance(child, ast.Raise | ast.Assert | ast.Import | ast.ImportFrom):
@@ -103,6 +104,13 @@ def _is_deletable(node: ast.AST) -> bool:
     if isinstance(node, ast.Assign):
         return isinstance(node.targets[0], ast.Attribute | ast.Subscript)
     return isinstance(node, ast.AugAssign | ast.Delete)
+
+
+def _other(value: float) -> float:
+    """One more; of a number of two digits and more twice as much, since one more may be as good a choice."""
+    if isinstance(value, bool):
+        return not value
+    return value * 2 if abs(value) >= _TWO_DIGITS else value + 1
 
 
 def _swap(node: ast.AST) -> str:
@@ -136,8 +144,7 @@ def _changed(place: _Place) -> ast.AST:
     if isinstance(node, ast.UnaryOp):
         return node.operand
     if isinstance(node, ast.Constant) and isinstance(node.value, bool | int | float):
-        value = node.value
-        return ast.Constant(not value if isinstance(value, bool) else value + 1)
+        return ast.Constant(_other(node.value))
     return _SWAPS[type(node)]()
 
 
