@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from timmyd.errors import PublishError
+from timmyd.service.bounded import OTHER, Bounded
 
 if TYPE_CHECKING:
     from prometheus_client import CollectorRegistry, Metric
@@ -19,11 +20,10 @@ if TYPE_CHECKING:
 HOUSES_MOST: Final = 64
 """Houses with a label of their own; a user can make any number of Hermes profiles."""
 
+TOOLS_MOST: Final = 200
+MODELS_MOST: Final = 64
 RULES_MOST: Final = 64
 REASONS_MOST: Final = 64
-OTHER: Final = "other"
-"""The label value of whatever came after the bound was reached."""
-
 OUTCOMES: Final = frozenset(
     {"ok", "error", "timeout", "blocked", "cancelled", "rejected", "unknown"}
 )
@@ -50,36 +50,15 @@ ADAPTATION_OUTCOMES: Final = frozenset(
 )
 
 _OPERATIONS: Final = frozenset({"publish", "store", "observer", "scan"})
-_LABEL_MOST: Final = 64
 _SECONDS: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 _MODE: Final = 0o644
-
-
-class Bounded:
-    """Lets the first `most` values of a label through, and calls every later one `other`.
-
-    Each distinct label value is a time series for ever: without a bound, a user who invents names
-    could fill the memory of the daemon and of every Prometheus that reads it.
-    """
-
-    def __init__(self, most: int) -> None:
-        self._most = most
-        self._known: set[str] = set()
-
-    def __call__(self, value: str) -> str:
-        """`value` if it may have a series of its own, else `other`."""
-        if value in self._known:
-            return value
-        plain = value.isascii() and value.isprintable() and 0 < len(value) <= _LABEL_MOST
-        if not plain or len(self._known) >= self._most:
-            return OTHER
-        self._known.add(value)
-        return value
 
 
 _COUNTERS: Final[Mapping[str, tuple[str, tuple[str, ...]]]] = {
     "files": ("Looks at files, by what came of it.", ("source", "result")),
     "executions": ("Executions counted.", ("house", "source", "outcome")),
+    "tool_executions": ("Executions counted, by tool.", ("tool", "outcome")),
+    "model_executions": ("Executions counted, by the model that asked.", ("model", "outcome")),
     "duplicates": ("Executions seen again and not counted again.", ("source",)),
     "rejects": ("Files or records that could not be taken in.", ("reason",)),
     "adaptations": (
@@ -105,6 +84,8 @@ _GAUGES: Final[Mapping[str, str]] = {
     "wal_bytes": "Size of the write-ahead log.",
     "settings_loaded_timestamp_seconds": "When settings were last loaded with success.",
     "settings_last_load_successful": "1 if the settings on disk are those in force.",
+    "start_timestamp_seconds": "When the daemon started.",
+    "resident_memory_bytes": "Memory that the daemon holds.",
     "observer_alive": "1 if directory events arrive, 0 if only the scan finds changes.",
 }
 
@@ -140,6 +121,7 @@ class Metrics:
     def __init__(self, version: str) -> None:
         self._version = version
         self._house = Bounded(HOUSES_MOST)
+        self._tool, self._model = Bounded(TOOLS_MOST), Bounded(MODELS_MOST)
         self._rule = Bounded(RULES_MOST)
         self._reason = Bounded(REASONS_MOST)
         self._counts: dict[str, dict[tuple[str, ...], int]] = {name: {} for name in _COUNTERS}
@@ -160,10 +142,14 @@ class Metrics:
         labels = (self._house(house), _one_of(SOURCES, source), _one_of(OUTCOMES, outcome))
         self._count("executions", *labels, by=count)
 
-    def counted(self, counts: Mapping[tuple[str, str, str], int]) -> None:
-        """Add what a batch counted: executions by house, source and outcome."""
-        for (house, source, outcome), count in counts.items():
+    def counted(self, counts: Mapping[tuple[str, str, str, str, str | None], int]) -> None:
+        """Add what a batch counted: executions by house, source, outcome, tool and model."""
+        for (house, source, outcome, tool, model), count in counts.items():
             self.executions(house, source, outcome, count=count)
+            said = _one_of(OUTCOMES, outcome)
+            self._count("tool_executions", self._tool(tool), said, by=count)
+            if model is not None:
+                self._count("model_executions", self._model(model), said, by=count)
 
     def duplicates(self, source: str, count: int) -> None:
         """So many executions were seen again, as a rewritten file shows them."""
@@ -221,6 +207,11 @@ class Metrics:
         self._gauges["settings_last_load_successful"] = accepted
         if accepted:
             self._gauges["settings_loaded_timestamp_seconds"] = at
+
+    def process(self, *, started_at: float, resident_bytes: int) -> None:
+        """The daemon itself: a start that changes is a restart."""
+        self._gauges["start_timestamp_seconds"] = started_at
+        self._gauges["resident_memory_bytes"] = resident_bytes
 
     def observer(self, *, alive: bool) -> None:
         """Whether directory events arrive."""

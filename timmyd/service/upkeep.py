@@ -9,6 +9,7 @@ from timmyd.errors import PublishError
 from timmyd.service.deadline import Deadline
 from timmyd.service.logs import Once
 from timmyd.service.lookout import Lookout
+from timmyd.service.memory import resident_bytes
 from timmyd.service.outside import Outside
 from timmyd.service.report_page import ReportPage
 
@@ -37,6 +38,7 @@ class Upkeep:
         self._log, self._metrics, self._clock, self._steady, *_ = outside
         self._skew = outside.skew
         self._once = Once()
+        self._started_at = self._clock()
         self._page = ReportPage(engine, self._log)
         self._is_rested = False
         self._prune = Deadline(_PRUNE_S)
@@ -117,6 +119,7 @@ class Upkeep:
         """Write the metrics file; where that fails it is said once."""
         database_bytes, wal_bytes = self.engine.database.sizes()
         self._metrics.database(database_bytes=database_bytes, wal_bytes=wal_bytes)
+        self._metrics.process(started_at=self._started_at, resident_bytes=resident_bytes())
         self._metrics.backlog(lookout.intake.inbox.backlog)
         self._metrics.observer(alive=lookout.watcher.alive)
         states = self.engine.breaker_states()

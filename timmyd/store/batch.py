@@ -52,7 +52,7 @@ class Batch(LineageRows):
     """An open write transaction. What it holds is folded in memory and written by `commit`.
 
     Attributes:
-        counted: How many executions are new, by house, source and outcome.
+        counted: How many executions are new, by house, source, outcome, tool and model.
     """
 
     def __init__(
@@ -79,7 +79,7 @@ class Batch(LineageRows):
         row = connection.execute("SELECT max(id) FROM executions").fetchone()
         last = connection.execute("SELECT n FROM counters WHERE name = 'last_execution'").fetchone()
         self._next_id = max(row[0] or 0, last[0] if last else 0) + 1
-        self.counted: dict[tuple[str, str, str], int] = {}
+        self.counted: dict[tuple[str, str, str, str, str | None], int] = {}
 
     # ----------------------------------------------------------------- identity
     def new_execution(self) -> int:
@@ -92,7 +92,8 @@ class Batch(LineageRows):
         """Count an execution."""
         self._rows.append(self._row(execution))
         self._pending.add(execution.id)
-        counted = (execution.house, execution.source, execution.outcome)
+        e = execution
+        counted = (e.house, e.source, e.outcome, e.tool, e.model)
         self.counted[counted] = self.counted.get(counted, 0) + 1
 
     def amend(self, execution: Execution) -> bool:

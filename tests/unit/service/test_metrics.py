@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given, strategies as st
 
 from timmyd.errors import PublishError
-from timmyd.service.metrics import HOUSES_MOST, OTHER, Bounded, Metrics
+from timmyd.service.bounded import OTHER, Bounded
+from timmyd.service.metrics import HOUSES_MOST, Metrics
 
 AT = 1_795_381_822.0
 
