@@ -132,16 +132,20 @@ def _around(plugin: "HermesPlugin") -> Callable[..., Any]:
 def _around_model(plugin: "HermesPlugin") -> Callable[..., Any]:
     """The middleware around a request to a model: the agent's own once, or an answer of ours in its place."""
     ask, failed = _guarded(plugin.ask), _guarded(plugin.request_failed)
+    answered = _guarded(plugin.request_answered)
 
     def llm_execution(*, next_call: Any, request: Any = None, **given: Any) -> Any:
         asked: RequestDecision | None = ask(**given) if callable(next_call) else None
         if asked is not None and asked.answer is not None:
             return asked.answer
+        began_s = time.perf_counter()
         try:
-            return next_call(request)
+            response = next_call(request)
         except BaseException:
             failed(asked, **given)
             raise
+        answered(response, time.perf_counter() - began_s, **given)
+        return response
 
     return llm_execution
 

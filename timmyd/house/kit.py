@@ -24,6 +24,7 @@ from .requests import RequestGate
 from .sessions import Sessions
 from .settings import KitSettings
 from .shape import signature
+from .untold import Untold
 
 _NOT_RUN = frozenset({"blocked", "cancelled", "rejected"})
 _SKILL_TOOL = "skill_view"
@@ -75,6 +76,7 @@ class Kit:
         )
         self.obedience = Obedience(self.policies, settings.house, clock=clock, tools=tools)
         self.sessions = Sessions()
+        self.untold = Untold()
         self.requests = RequestGate(
             Budget(folder, clock=clock),
             Providers(shared or folder, str(home), clock=clock),

@@ -42,6 +42,7 @@ class SessionHooks(ABC):
         if not session_id:
             return None
         kit, beside = self.kit(), in_side_work()
+        self._make_good(session_id)
         self._about(kit, session_id, given)
         kit.recorder.about(session_id, parent=self._delegating())
         if turn_id and not beside and kit.sessions.state(session_id).turn != turn_id:
@@ -56,8 +57,26 @@ class SessionHooks(ABC):
         if asked is not None:
             self.kit().requests.failed(asked, session_id)
 
+    def request_answered(
+        self, response: object, seconds: float, *, session_id: str = "", **given: Any
+    ) -> None:
+        """It was answered: a hook tells of it next, or is skipped."""
+        if session_id:
+            self.kit().untold.answered(
+                session_id, given, response, beside=in_side_work(), seconds=seconds
+            )
+
+    def _make_good(self, session_id: str) -> None:
+        """Tell what a skipped hook did not: the session has gone on since."""
+        for told in self.kit().untold.take(session_id, beside=in_side_work()):
+            self._answered(session_id, told)
+
     def post_api_request(self, *, session_id: str = "", **given: Any) -> None:
         """Record a request to the model that was answered, but for one that we answered."""
+        if self.kit().untold.is_news(session_id, given.get("api_request_id")):
+            self._answered(session_id, given)
+
+    def _answered(self, session_id: str, given: Mapping[str, Any]) -> None:
         kit = self.kit()
         if kit.sessions.state(session_id).ended_by and not in_side_work():
             return
@@ -72,6 +91,7 @@ class SessionHooks(ABC):
 
     def api_request_error(self, *, session_id: str = "", **given: Any) -> None:
         """Record a request to the model that failed."""
+        self.kit().untold.is_news(session_id, given.get("api_request_id"))  # a response of no use
         self._model_line(session_id, given, failed)
 
     def on_session_start(self, *, session_id: str = "", **given: Any) -> None:
@@ -82,6 +102,7 @@ class SessionHooks(ABC):
         self, *, session_id: str = "", completed: Any = None, interrupted: Any = None, **given: Any
     ) -> None:
         """A turn is over; the turn of a background review is none of the session's."""
+        self._make_good(session_id)
         if not in_side_work():
             kit = self.kit()
             ended_by = kit.sessions.state(session_id).ended_by
