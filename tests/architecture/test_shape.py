@@ -17,14 +17,12 @@ LONGEST = 300
 # Longer than they should be, and how long they may be; a number here may only shrink.
 LONG = {
     "config/assemble.py": 325,
-    "core/counting/walk.py": 375,
     "engine/intelligence.py": 450,
     "house/outcome.py": 350,
     "house/reader.py": 325,
     "service/inbox.py": 325,
     "service/reading.py": 350,
     "service/state_dbs.py": 350,
-    "store/database.py": 525,
     "tools/importing.py": 325,
 }
 

@@ -112,7 +112,7 @@ class History:
         folder.mkdir(parents=True, exist_ok=True)
         calls = 0
         for number, data, n in self.sessions():
-            (folder / f"session_20261001_{number:06}_abc.json").write_bytes(data)
+            (folder / f"session_20261001_{number:06}_{number:06x}.json").write_bytes(data)
             calls += n
             size_bytes -= len(data)
             if size_bytes <= 0:
@@ -130,4 +130,8 @@ class History:
                 n = max(1, min(160, int(self._random.lognormvariate(2.6, 0.9))))
                 messages += self.turn(n)
                 total += n
-            yield number, self.snapshot(f"20261001_{number:06}_abc", messages, at=number), total
+            yield (
+                number,
+                self.snapshot(f"20261001_{number:06}_{number:06x}", messages, at=number),
+                total,
+            )

@@ -30,7 +30,8 @@ from timmyd.errors import SessionError, StoreError
 from timmyd.house.keys import FALLBACK_HOUSE
 from timmyd.sources import session as plain
 from timmyd.store.batch import Batch
-from timmyd.store.database import PatternDatabase, execution_from, owned
+from timmyd.store.database import PatternDatabase
+from timmyd.store.given import execution_from, owned
 
 EVIDENCE_SLICE = 1_000
 """Executions, by id, that one tick looks at: half a second where each is of another tool."""

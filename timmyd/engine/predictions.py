@@ -17,7 +17,7 @@ from timmyd.core.model import Execution
 from timmyd.house.figures import ARGUMENTS, SHAPE, TOOL, nearest
 from timmyd.house.outcome import RATED
 from timmyd.house.shape import signature
-from timmyd.store.database import signature_of_shape
+from timmyd.store.given import signature_of_shape
 
 FRESH_S = 6 * 3600.0
 """Seconds after which an execution is history: it feeds predictions and choices, and no decision."""

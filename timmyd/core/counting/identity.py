@@ -25,6 +25,8 @@ _DIGIT = re.compile(r"[0-9]")
 _TRUNCATED = "...[truncated]"
 _CORRUPTED = "tool call arguments were corrupted"
 _MARK_WITHIN = 200
+"""Hermes leaves so many characters of an argument that it cuts, and says within so many that it cut."""
+
 RANKS = {name: rank for rank, name in enumerate(SOURCE_NAMES)}
 """The place of each source in the order of CONTRACT §1; 0 is the best."""
 
@@ -102,9 +104,9 @@ def is_cut(arguments: str) -> bool:
 def is_damaged(call: Call) -> bool:
     """Whether Hermes cut or replaced the arguments after the call, so that they say nothing."""
     arguments, content = call.arguments, call.content
-    return (isinstance(arguments, str) and _TRUNCATED in arguments) or (
-        isinstance(content, str) and _CORRUPTED in content[:_MARK_WITHIN]
-    )
+    if type(arguments) is str and len(arguments) > _MARK_WITHIN and _TRUNCATED in arguments:
+        return True
+    return type(content) is str and _CORRUPTED in content[:_MARK_WITHIN]
 
 
 class Known(msgspec.Struct, array_like=True, gc=False):
