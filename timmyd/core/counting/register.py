@@ -6,15 +6,22 @@ that was seen before is a call that was counted before, so growth, re-reading, g
 older version and growing again are all the same simple look-up, in any order and after any crash.
 """
 
-from bisect import bisect_right
 from collections.abc import Sequence
 from itertools import islice
-from operator import itemgetter
 from typing import Any
 
 import msgspec
 
-from timmyd.core.counting.identity import ANSWERED, CLOCK_SLACK_S, INNER, STATE_DB, UNSURE, Known
+from timmyd.core.counting.identity import (
+    ANSWERED,
+    CLOCK_SLACK_S,
+    DAMAGED,
+    INNER,
+    STATE_DB,
+    UNSURE,
+    Known,
+)
+from timmyd.core.counting.spans import take
 from timmyd.core.model import Call
 
 
@@ -123,7 +130,7 @@ class Register:
             self._paths.setdefault(file, [index + shift for index in path])
         for run, spans in other.runs.items():
             for first, last in spans:
-                _take(self.runs.setdefault(run, []), first, last)
+                take(self.runs.setdefault(run, []), first, last)
         for name, part in other.rows.items():
             self.rows.setdefault(name, {}).update(part)
         for alias, key in other._aliases.items():  # noqa: SLF001 - the same class
@@ -212,6 +219,7 @@ class Register:
         rank: int,
         began_at: float | None = None,
         ended_by: float | None = None,
+        damaged: bool = False,
     ) -> int | None:
         """The known call that another source showed and that this sighting is, if there is one.
 
@@ -225,6 +233,7 @@ class Register:
             rank: The source that has the sighting.
             began_at: When the call began, Unix seconds, if that is known and its id may repeat.
             ended_by: When it was over at the latest, Unix seconds, if that is known.
+            damaged: Its arguments were cut, so that they say nothing.
         """
         same = self.with_keys(keys) if keys else ()
         loose = None
@@ -233,7 +242,8 @@ class Register:
                 if self.known[index].facts == facts:
                     self.name(index, keys)
                     return index
-                loose = index
+                if damaged or not self._repeats or self.known[index].flags & DAMAGED:
+                    loose = index  # where ids repeat, the id alone tells nothing
         if same:
             return loose if len(same) == 1 else None
         for index in self._left(self._with_facts(facts), rank, nameless=bool(keys)):
@@ -274,24 +284,7 @@ class Register:
 
     def take_line(self, run: str, number: int) -> bool:
         """Note line `number` of a telemetry run; False if it was taken before."""
-        return _take(self.runs.setdefault(run, []), number, number)
-
-
-def _take(spans: list[list[int]], first: int, last: int) -> bool:
-    """Add the numbers `first` to `last` to ordered, separate spans; False if they start in one."""
-    place = bisect_right(spans, first, key=itemgetter(0))
-    before = spans[place - 1] if place else None
-    if before is not None and first <= before[1]:
-        before[1] = max(before[1], last)
-        return False
-    if before is not None and first == before[1] + 1:
-        before[1] = last
-    else:
-        spans.insert(place, [first, last])
-        before, place = spans[place], place + 1
-    while place < len(spans) and spans[place][0] <= before[1] + 1:
-        before[1] = max(before[1], spans.pop(place)[1])
-    return True
+        return take(self.runs.setdefault(run, []), number, number)
 
 
 _LOOKS_MOST = 1_000

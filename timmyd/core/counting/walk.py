@@ -204,14 +204,18 @@ class Walk:
     def _first_sight(self, call: Call) -> int:
         register = self.register
         keys = keys_of(call.ids)
-        facts = self.facts(call)
+        facts, damaged = self.facts(call), is_damaged(call)
         if self._has_foreign():
             index = register.meet(
-                keys, facts, rank=self.rank, ended_by=self.seen_at if self.sure else None
+                keys,
+                facts,
+                rank=self.rank,
+                ended_by=self.seen_at if self.sure else None,
+                damaged=damaged,
             )
             if index is not None:
                 return index
-        flags = DAMAGED if is_damaged(call) else 0
+        flags = DAMAGED if damaged else 0
         index = register.add(
             keys, facts, self.new_execution(), rank=self.rank, seen_at=self.seen_at, flags=flags
         )

@@ -8,6 +8,7 @@ from hypothesis import given, strategies as st
 
 from timmyd.core.counting.identity import (
     ANSWERED,
+    DAMAGED,
     INNER,
     RANKS,
     hash_text,
@@ -127,6 +128,16 @@ def test_an_id_alone_is_enough_only_where_nothing_else_has_it() -> None:
     add(register, 5)
     assert register.meet((5,), 99, rank=2) is None
     assert register.meet((6,), 11, rank=2) is None
+
+
+def test_where_ids_repeat_an_id_alone_is_enough_only_for_arguments_that_were_cut() -> None:
+    register = Register()
+    register.notice_repeats([call("call_0"), call("call_0", "step 1")])
+    add(register, 5)
+    assert register.meet((5,), 99, rank=2) is None
+    assert register.meet((5,), 99, rank=2, damaged=True) == 0
+    add(register, 6, flags=ANSWERED | DAMAGED)
+    assert register.meet((6,), 99, rank=2) == 1
 
 
 def test_without_an_id_facts_are_enough() -> None:
