@@ -13,7 +13,7 @@ def of_call(execution: Execution, *, fell_back: bool | None, wasted: bool) -> Ob
     Args:
         execution: The call.
         fell_back: Whether a published fallback sent it where it ran; None where none was published.
-        wasted: It failed, as the very same call had just before.
+        wasted: It hopelessly repeated what had failed.
     """
     return Observation(
         at=execution.at,

@@ -34,7 +34,7 @@ class Retrying(msgspec.Struct):
         """Take executions in, in event order.
 
         Returns:
-            The ids of those that were wasted: they failed, as the very same call had just before.
+            The ids of those that were wasted: they hopelessly repeated what had failed.
         """
         wasted = set()
         for execution in executions:

@@ -385,3 +385,18 @@ def test_the_daemon_keeps_the_page_that_the_settings_name(
 
     assert done.status == 0
     assert "read_file" in page.read_text(encoding="utf-8")
+
+
+@pytest.mark.slow
+def test_a_demo_that_is_kept_leaves_a_page_and_a_state_that_tell_the_same(
+    timmyd: Command, tmp_path: Path
+) -> None:
+    kept = tmp_path / "kept"
+    said = timmyd("demo", "--keep", kept)
+    assert (said.status, f"kept in {kept}" in said.out) == (0, True)
+    page = (kept / "report.html").read_text("utf-8")
+    assert "timmyd intelligence report" in page
+    told = json.loads(timmyd("report", "--all", "--json", "--state", kept / "state").out)
+    assert f"{told['ingest']['executions']:,}" in page
+    again = timmyd("demo", "--keep", kept)
+    assert (again.status, "is there already" in again.err) == (2, True)

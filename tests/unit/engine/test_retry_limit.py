@@ -30,7 +30,7 @@ class World:
         self.sessions += 1
         calls = [{"outcome": "ok", "signature": f"{n:016x}"} for n in range(8)]
         if self.random.random() < self.dead:
-            calls += [{"outcome": "error", "signature": "d" * 16}] * int(self.limit() * 2)
+            calls += [{"outcome": "error", "signature": "d" * 16}] * int(self.limit())
         self.engine.record_executions(
             {"house": "ezra", "tool": "terminal", "session_id": f"s{self.sessions}",
              "at": self.now + n, "policy": self.engine.revision, **one}

@@ -7,7 +7,7 @@ import msgspec
 
 from timmyd.core.model import Execution
 from timmyd.house.outcome import RATED
-from timmyd.house.retries import bounds
+from timmyd.house.retries import HOPELESS, bounds
 
 MOST_FAILURES: Final = 8
 """Curves are kept for 1 to this many identical failures; more count as this many."""
@@ -23,6 +23,7 @@ _MOST_CALLS: Final = 64
 _MOST_CURVES: Final = 4_000
 _DECAY: Final = 0.5 ** (1.0 / KEPT)
 _FEW: Final = 3.0
+_LEAST_LIMIT: Final = 2
 _BUILD: Final = "build"
 
 Curve = list[tuple[float, float]]
@@ -44,7 +45,8 @@ class RetryCurves(msgspec.Struct):
         """Take a call in, in event order.
 
         Returns:
-            Whether it was wasted: it failed, as the same call had just before.
+            Whether it was wasted: it failed, as the same call had at least twice just before, where trying again
+            is hopeless by what the house has shown. Those are the calls that a lower `retry_limit` saves.
         """
         if execution.outcome not in RATED:
             return False
@@ -54,6 +56,7 @@ class RetryCurves(msgspec.Struct):
         if execution.at - last_at > TOGETHER_S:
             failures = 0
         ok = execution.outcome == "ok"
+        wasted = not ok and failures >= _LEAST_LIMIT and self._is_hopeless(execution, failures)
         if failures:
             for shape in ("", execution.shape):
                 self._count(f"{execution.house}\0{execution.tool}\0{shape}", failures, ok=ok)
@@ -62,7 +65,14 @@ class RetryCurves(msgspec.Struct):
             _bound(calls, _MOST_CALLS)
         elif execution.task_type == _BUILD:
             calls.clear()
-        return not ok and failures > 0
+        return wasted
+
+    def _is_hopeless(self, execution: Execution, failures: int) -> bool:
+        """By the upper bound of P(success) now or at a later try, as a house asks it."""
+        curve = self.curves.get(f"{execution.house}\0{execution.tool}\0{execution.shape}", [])
+        first = min(failures, MOST_FAILURES, max(1, len(curve)))
+        ends = [bounds(*pair, k)[1] for k, pair in enumerate(curve[first - 1 :], first)]
+        return max(ends, default=1.0) < HOPELESS
 
     def _calls(self, session: int) -> dict[str, tuple[int, float]]:
         calls = self.sessions.pop(session, None)

@@ -64,15 +64,43 @@ def test_one_shape_that_waits_on_purpose_speaks_for_itself_alone() -> None:
     assert upper_bound(mine, "terminal", "git push", 5) < 0.1
 
 
+def failures_of(curve: RetryCurves) -> int:
+    """After how many failures in a row a call is known to have been tried."""
+    return max((len(one) for one in curve.curves.values()), default=0)
+
+
 def test_success_a_build_call_and_a_long_pause_end_a_row() -> None:
     history, curves = History(), RetryCurves()
-    assert not curves.learn(history.call("error"))
-    assert curves.learn(history.call("error"))
+    for outcome in ("error", "error"):
+        curves.learn(history.call(outcome))
+    assert failures_of(curves) == 1
     curves.learn(history.call("ok", shape=".py", signature="p", tool="patch", task="build"))
-    assert not curves.learn(history.call("error"))
+    curves.learn(history.call("error"))
     history.number += 1_000
-    assert not curves.learn(history.call("error"))
-    assert not curves.learn(history.call("blocked"))
+    curves.learn(history.call("error"))
+    curves.learn(history.call("blocked"))
+    assert failures_of(curves) == 1
+    curves.learn(history.call("error"))
+    curves.learn(history.call("error"))
+    assert failures_of(curves) == 2
+
+
+def test_wasted_is_what_hopelessly_repeats_two_failures_and_no_flaky_call() -> None:
+    history, curves = History(), RetryCurves()
+    dead = [
+        [curves.learn(history.call("error", session=session, signature="d")) for _ in range(4)]
+        for session in range(1, 30)
+    ]
+    assert dead[0] == [False] * 4, "nobody knows yet"
+    assert dead[-1] == [False, False, True, True]
+    history, curves = History(), RetryCurves()
+    flaky = [
+        curves.learn(
+            history.call("error" if n % 4 else "ok", session=n // 8, shape="pytest", signature="f")
+        )
+        for n in range(8, 400)
+    ]
+    assert not any(flaky)
 
 
 def test_houses_of_one_owner_pool_and_others_are_not_asked() -> None:

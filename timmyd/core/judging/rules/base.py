@@ -94,7 +94,7 @@ class Observation(msgspec.Struct, frozen=True, array_like=True, gc=False):
         followed: Whether it used a published choice; None where there was none.
         held_back: True when the evidence threshold held the call back; None when unknown.
         fell_back: True when the call went to timmy for want of a good house; None when unknown.
-        wasted: True when it failed as the very same call had just before; None for what was not rated.
+        wasted: True when it hopelessly repeated what had failed twice; None for what was not rated.
         completed: For a turn: whether it came to its end.
     """
 

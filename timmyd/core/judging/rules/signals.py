@@ -92,7 +92,7 @@ _ALL: Final = (
     Signal("not_followed_success", "success of the calls that did not", "high", _not_followed),
     Signal("fell_back_success", "success of the calls that fell back to timmy", "high", _fell_back),
     Signal("held_back_share", "share of calls that were held back", "low", _held_back),
-    Signal("wasted_share", "share of calls that only repeated a failure", "low", _wasted),
+    Signal("wasted_share", "share of calls that hopelessly repeated a failure", "low", _wasted),
     Signal("turns_completed", "share of turns completed", "high", _completed, kind="turn"),
     Signal("latency", "latency against its own typical value", "low", _latency, scaled=True),
     Signal("latency_p50", "share of calls slower than the limit", "low", _slower, quantile=0.50),
