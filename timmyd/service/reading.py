@@ -25,7 +25,7 @@ from timmyd.sources import snapshot
 from timmyd.store.batch import Batch, FileRow
 from timmyd.store.database import PatternDatabase
 
-SLICE_S = 0.25
+SLICE_S = 0.08
 """How long one batch reads on before it commits, in seconds."""
 
 _SLICE_EXECUTIONS = 10_000
