@@ -61,9 +61,9 @@ class Message(msgspec.Struct, gc=False):
 
 
 def text(value: Any) -> str:
-    """A string without the blanks around it, a number in its digits, `""` for anything else."""
+    """A string as it is, a number in its digits, `""` for anything else."""
     if isinstance(value, str):
-        return value.strip() if value[:1].isspace() or value[-1:].isspace() else value
+        return value
     if not isinstance(value, int) or isinstance(value, bool) or value.bit_length() > _WIDEST_ID:
         return ""
     return str(value)
@@ -91,13 +91,13 @@ def is_bushy(value: str | bytes) -> bool:
 def ids_of(*values: Any) -> tuple[str, ...]:
     """All ids by which a call may be met, the first one its own.
 
-    `call_x|fc_y` is also either part, and `fc_x` may be what Hermes made of `call_x`.
+    Blanks around one are none of it. `call_x|fc_y` is also either part, and `fc_x` may be what Hermes made of `call_x`.
     """
     if len(values) == 1 and type(one := values[0]) is str and "|" not in one:
-        one = text(one)
+        one = one.strip()
         if not one.startswith(_ITEM):
             return (one,) if one else ()
-    found = [whole for value in values if (whole := text(value))]
+    found = [whole for value in values if (whole := text(value).strip())]
     found += [part for whole in found if "|" in whole for part in whole.split("|", 1) if part]
     found += [_CALL + one[len(_ITEM) :] for one in found if one.startswith(_ITEM)]
     return tuple(dict.fromkeys(found)) if len(found) > 1 else tuple(found)
