@@ -2,13 +2,15 @@
 
 import os
 import re
+import shlex
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
-from timmyd.cli.app import MODULES
+from timmyd.cli.app import MODULES, build
 from timmyd.config import load, parse, sample
 
 ROOT = Path(__file__).parents[1]
@@ -22,7 +24,15 @@ SUBCOMMANDS = {
     "budget": ("show", "set", "raise"),
     "notify": ("test", "run"),
     "schema": ("config", "policy", "telemetry"),
+    "service": ("install", "status", "uninstall"),
 }
+SHELL = [
+    line.strip()
+    for file in ("README.md", "systemd/README.md")
+    for line in (ROOT / file).read_text("utf-8").splitlines()
+    if line.startswith("    ") and "timmyd " in line and not line.startswith("    python3")
+]
+"""The examples for a shell in both, each a line."""
 
 
 def blocks(language: str) -> list[str]:
@@ -53,6 +63,28 @@ def test_the_two_commands_stand_alone_on_their_lines_in_order() -> None:
     assert [line for line in lines if re.fullmatch(r"    python3 -m venv .*pytest.*", line)] == [
         second
     ]
+
+
+def commands_of(line: str) -> list[list[str]]:
+    """The commands of timmyd in a line of shell, each as its words after `timmyd`."""
+    found = []
+    for part in re.split(r"&&|;|\|", line.partition(" #")[0]):
+        words = shlex.split(part)
+        if "timmyd" in words and words[: words.index("timmyd")] in ([], ["sudo"]):
+            found.append(words[words.index("timmyd") + 1 :])
+    return found
+
+
+@pytest.mark.parametrize("line", SHELL)
+def test_an_example_for_a_shell_is_a_command_with_options_that_there_are(line: str) -> None:
+    for words in commands_of(line):
+        depth = 2 if words[0] in SUBCOMMANDS else 1
+        asked = CliRunner().invoke(
+            build(words[0]), [*words[:depth], "--help"], env={"COLUMNS": "200"}
+        )
+        assert asked.exit_code == 0, asked.output
+        for option in (word for word in words if word.startswith("-")):
+            assert option in asked.output, f"{option} of {line}"
 
 
 @pytest.mark.slow
