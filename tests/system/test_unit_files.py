@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from timmyd.cli.app import MODULES
 from timmyd.config import sample, schema
 
 CHECKOUT = Path(__file__).resolve().parents[2]
@@ -132,6 +133,16 @@ def test_the_manual_page_of_the_settings_is_in_step_with_their_definition() -> N
     page = make["page"](schema())
 
     assert (SYSTEMD / "man" / "timmyd.toml.5").read_text() == page, "run systemd/man/make"
+
+
+def test_the_manual_page_has_every_command_as_its_own_help_tells_it() -> None:
+    make = runpy.run_path(str(SYSTEMD / "man" / "make"))
+    page = (SYSTEMD / "man" / "timmyd.8").read_text()
+
+    assert make["with_commands"](page) == page, "run systemd/man/make"
+    for names in MODULES.values():
+        for name in names:
+            assert re.search(rf"^\.B {name}\b", page, re.MULTILINE), name
 
 
 @pytest.mark.parametrize("page", ["timmyd.8", "timmyd.toml.5"])
