@@ -14,6 +14,8 @@ from timmyd.service.reading import Progress
 _EVIDENCE_TICK_S = 1.0
 _LASTS_S = 5.0
 """A backlog that is read sooner is no news: live files come in bursts."""
+_MANY_FILES = 10
+"""Fewer files wait wherever several agents are at work, and that is no news."""
 _BACKLOG_TICK_S = 5.0
 """While a backlog is read every slice brings evidence, and little of it is news."""
 
@@ -110,7 +112,8 @@ class Ticking:
         now = self._steady()
         if waiting > 1 and not self.in_backlog:
             self.in_backlog, self._backlog_since = True, now
-        if self.in_backlog and not self._backlog_told and now - self._backlog_since >= _LASTS_S:
+        lasts = self.in_backlog and now - self._backlog_since >= _LASTS_S
+        if lasts and waiting >= _MANY_FILES and not self._backlog_told:
             self._backlog_told = True
             self._log.event("backlog_started", files=waiting)
         if waiting or not self.in_backlog:
