@@ -72,9 +72,14 @@ def is_service() -> bool:
 
 
 def not_the_operator(state: Path, *, service: Path = SERVICE_STATE) -> str | None:
-    """Why this user may give no orders there, and who may; None for the operator."""
+    """Why this user may give no orders there, and who may; None for the operator.
+
+    A state is whose its database is: a directory alone may be a house's own, whose daemon is another's.
+    """
     uid = os.geteuid()
-    owner = _owner(state)
+    owner = _owner(database_path(state).parent)
+    if owner is None and (folder := _owner(state)) != uid:
+        owner = folder
     if owner == uid or (owner is None and _owner(service) in {None, uid}):
         return None
     operator = "root" if owner is None or state == service else user_name(owner)

@@ -171,6 +171,8 @@ def test_orders_of_somebody_else_are_refused_in_words_that_say_who_may(
     state: Path, tmp_path: Path
 ) -> None:
     me = user_name(0)
+    assert not_the_operator(tmp_path, service=state) is not None, "a house's own directory"
+    (tmp_path / "db").mkdir()
     assert not_the_operator(tmp_path, service=state) is None
     assert not_the_operator(tmp_path / "none", service=tmp_path / "none") is None
     others = not_the_operator(state, service=tmp_path / "none")
